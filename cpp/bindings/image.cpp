@@ -1,0 +1,51 @@
+#include "bindings/image.h"
+
+#include "base/process.h"
+
+namespace silverprint::bindings {
+
+PictureRule make_rule(std::size_t height, std::size_t width, const std::string& crop_and_scale) {
+  if (height == 0 || width == 0) invalid("a picture rule needs a height and a width of at least 1");
+  if (crop_and_scale == "center_crop") return {height, width, CropAndScale::center_crop};
+  if (crop_and_scale == "scale_fill") return {height, width, CropAndScale::scale_fill};
+  if (crop_and_scale == "scale_fit") return {height, width, CropAndScale::scale_fit};
+  invalid("crop_and_scale='" + crop_and_scale + "': expected center_crop, scale_fill or scale_fit");
+}
+
+Pixels make_pixels(const py::array_t<std::uint8_t>& picture, const std::string& order) {
+  ChannelOrder channel_order = ChannelOrder::rgb;
+  if (order == "bgr")
+    channel_order = ChannelOrder::bgr;
+  else if (order == "rgba")
+    channel_order = ChannelOrder::rgba;
+  else if (order != "rgb")
+    invalid("order='" + order + "': expected rgb, bgr or rgba");
+  const py::ssize_t channels = channel_order == ChannelOrder::rgba ? 4 : 3;
+  if (picture.ndim() != 3 || picture.shape(2) != channels || picture.shape(0) < 1 || picture.shape(1) < 1)
+    invalid("a picture is a uint8 array (height, width, " + std::to_string(channels) + ")");
+  if (picture.strides(2) != 1 || picture.strides(1) != channels) invalid("the pixels of a row must be contiguous");
+  return {picture.data(), static_cast<std::size_t>(picture.shape(1)), static_cast<std::size_t>(picture.shape(0)),
+          picture.strides(0), channel_order};
+}
+
+void bind_image(py::module_& module) {
+  module.def(
+      "prepare",
+      [](const py::array_t<std::uint8_t>& picture, std::size_t height, std::size_t width,
+         const std::string& crop_and_scale, const std::string& order) {
+        const PictureRule rule = make_rule(height, width, crop_and_scale);
+        const Pixels pixels = make_pixels(picture, order);
+        Array<float> tensor({std::size_t{3}, height, width});
+        float* data = tensor.mutable_data();
+        {
+          py::gil_scoped_release release;
+          prepare(pixels, rule, kernels(), data);
+        }
+        return tensor;
+      },
+      py::arg("picture"), py::arg("height"), py::arg("width"), py::arg("crop_and_scale"),
+      py::arg("order") = "rgb",
+      "The image tensor, float32 (3, height, width), whole levels 0..255, of a uint8 picture (h, w, c).");
+}
+
+}  // namespace silverprint::bindings

@@ -1,0 +1,88 @@
+// Every kernel of every table, on arrays, so that tests can hold each against the plain one.
+#include "kernels/kernels.h"
+
+#include "base/process.h"
+#include "bindings/bindings.h"
+
+namespace silverprint::bindings {
+namespace {
+
+const Kernels& table(const std::string& wanted) {
+  for (const Isa isa : available_isas())
+    if (wanted == name(isa)) return kernels(isa);
+  invalid("isa='" + wanted + "': not available on this machine");
+}
+
+std::size_t extent(const py::array& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
+
+Array<float> gemm(const std::string& isa, const py::array_t<float>& a, const Array<float>& b,
+                  const Array<float>& c) {
+  if (a.ndim() != 2 || b.ndim() != 2 || c.ndim() != 2 || a.shape(1) != b.shape(0) || a.shape(0) != c.shape(0) ||
+      b.shape(1) != c.shape(1))
+    invalid("gemm: expected A (m, k), B (k, n), C (m, n)");
+  Array<float> result(std::vector<py::ssize_t>{c.shape(0), c.shape(1)}, c.data());
+  const auto item = static_cast<py::ssize_t>(sizeof(float));
+  table(isa).gemm(extent(a, 0), extent(b, 1), extent(a, 1), a.data(), a.strides(0) / item, a.strides(1) / item,
+                  b.data(), b.shape(1), result.mutable_data(), c.shape(1));
+  return result;
+}
+
+py::tuple softmax(const std::string& isa, const Array<float>& scores, std::size_t classes) {
+  if (scores.ndim() != 2 || classes < 1 || classes > extent(scores, 1)) invalid("softmax: expected (rows, stride)");
+  Array<float> result(std::vector<py::ssize_t>{scores.shape(0), scores.shape(1)}, scores.data());
+  Array<float> largest(scores.shape(0)), sum(scores.shape(0));
+  table(isa).softmax(extent(scores, 0), classes, extent(scores, 1), result.mutable_data(), largest.mutable_data(),
+                     sum.mutable_data());
+  return py::make_tuple(result, largest, sum);
+}
+
+Array<float> softmax_jacobian(const std::string& isa, const Array<float>& p, const Array<float>& weight,
+                              const Array<float>& u, std::size_t classes) {
+  if (p.ndim() != 2 || u.ndim() != 2 || p.shape(0) != u.shape(0) || p.shape(1) != u.shape(1) ||
+      weight.size() != p.shape(0) || classes < 1 || classes > extent(p, 1))
+    invalid("softmax_jacobian: expected p and u (rows, stride), weight (rows)");
+  Array<float> result(std::vector<py::ssize_t>{u.shape(0), u.shape(1)}, u.data());
+  table(isa).softmax_jacobian(extent(p, 0), classes, extent(p, 1), p.data(), weight.data(), result.mutable_data());
+  return result;
+}
+
+Array<std::int16_t> resample_rows(const std::string& isa, const Array<std::uint8_t>& rows,
+                                  const Array<std::int16_t>& weight) {
+  if (rows.ndim() != 2 || weight.size() != rows.shape(0)) invalid("resample_rows: expected rows (taps, count)");
+  Array<std::int16_t> result(rows.shape(1));
+  table(isa).resample_rows(rows.data(), rows.shape(1), weight.data(), extent(rows, 0), extent(rows, 1),
+                           result.mutable_data());
+  return result;
+}
+
+Array<float> resample_columns(const std::string& isa, const Array<std::int16_t>& row,
+                              const Array<std::int32_t>& first, const Array<std::int16_t>& weight) {
+  if (row.ndim() != 2 || row.shape(1) != 3 || weight.ndim() != 2 || weight.shape(0) != first.size() ||
+      weight.shape(1) % 2 != 0)
+    invalid("resample_columns: expected row (pixels, 3), first (width), weight (width, even taps)");
+  std::vector<std::int16_t> readable(row.data(), row.data() + row.size());
+  readable.resize(readable.size() + 3 * extent(weight, 1) + 8);
+  for (py::ssize_t x = 0; x < first.size(); ++x)
+    if (first.at(x) < 0 || first.at(x) >= row.shape(0)) invalid("resample_columns: a first pixel outside the row");
+  Array<float> result({py::ssize_t{3}, first.size()});
+  float* out = result.mutable_data();
+  table(isa).resample_columns(readable.data(), first.data(), weight.data(), extent(weight, 1), extent(first, 0), out,
+                              out + first.size(), out + 2 * first.size());
+  return result;
+}
+
+}  // namespace
+
+void bind_kernels(py::module_& module) {
+  module.def("gemm", &gemm, py::arg("isa"), py::arg("a"), py::arg("b"), py::arg("c"), "C + A B; A may be strided.");
+  module.def("softmax", &softmax, py::arg("isa"), py::arg("scores"), py::arg("classes"),
+             "Probabilities, largest score and sum of exponentials of the first `classes` columns.");
+  module.def("softmax_jacobian", &softmax_jacobian, py::arg("isa"), py::arg("p"), py::arg("weight"), py::arg("u"),
+             py::arg("classes"), "weight * p * (u - sum(p u)), row by row.");
+  module.def("resample_rows", &resample_rows, py::arg("isa"), py::arg("rows"), py::arg("weight"),
+             "One output row, in 1/64ths of a level, from uint8 rows (taps, count).");
+  module.def("resample_columns", &resample_columns, py::arg("isa"), py::arg("row"), py::arg("first"),
+             py::arg("weight"), "Levels (3, width) from one row of RGB in 1/64ths.");
+}
+
+}  // namespace silverprint::bindings

@@ -1,0 +1,93 @@
+#include "base/process.h"
+#include "bindings/image.h"
+#include "runtime/extractor.h"
+
+namespace silverprint::bindings {
+namespace {
+
+py::list to_arrays(const std::vector<Tensor>& tensors) {
+  py::list arrays;
+  for (const Tensor& tensor : tensors) arrays.append(Array<float>(tensor.shape, tensor.values.data()));
+  return arrays;
+}
+
+py::list describe(const std::vector<TensorDescription>& tensors) {
+  py::list list;
+  for (const auto& tensor : tensors) list.append(py::make_tuple(tensor.name, tensor.type, tensor.shape));
+  return list;
+}
+
+Session make_session(const std::string& library, const std::string& model, const std::string& provider,
+                     int threads) {
+  return {runtime_library(library), std::span<const char>(model.data(), model.size()), provider, threads};
+}
+
+}  // namespace
+
+void bind_runtime(py::module_& module) {
+  using release = py::call_guard<py::gil_scoped_release>;
+
+  py::class_<CancelToken>(module, "CancelToken", "A flag that any thread may raise; runs under way stop soon after.")
+      .def(py::init<>())
+      .def("cancel", &CancelToken::cancel, release())
+      .def_property_readonly("cancelled", &CancelToken::cancelled);
+
+  module.def(
+      "library_info",
+      [](const std::string& path) {
+        const RuntimeLibrary& library = runtime_library(path);
+        py::dict info;
+        info["path"] = library.path();
+        info["version"] = library.version();
+        info["providers"] = library.providers();
+        info["build"] = library.build_info();
+        return info;
+      },
+      py::arg("path"), "Path, version, providers and build of the ONNX Runtime library at `path`; loads it.");
+
+  py::class_<Extractor>(module, "Extractor",
+                        "A graph made ready to run on pictures. Thread-safe: run() may be called from many threads.")
+      .def(py::init([](const std::string& library, const py::bytes& model, const std::string& provider, int threads,
+                       std::size_t height, std::size_t width, const std::string& crop_and_scale) {
+             const PictureRule rule = make_rule(height, width, crop_and_scale);
+             const std::string bytes = model;
+             py::gil_scoped_release unlocked;
+             return std::make_unique<Extractor>(make_session(library, bytes, provider, threads), rule);
+           }),
+           py::arg("library"), py::arg("model"), py::arg("provider"), py::arg("threads"), py::arg("height"),
+           py::arg("width"), py::arg("crop_and_scale"))
+      .def_property_readonly("inputs", [](const Extractor& e) { return describe(e.session().inputs()); },
+                             "(name, ONNX element type, shape) of each input; -1 where a size is not fixed.")
+      .def_property_readonly("outputs", [](const Extractor& e) { return describe(e.session().outputs()); })
+      .def(
+          "run",
+          [](const Extractor& extractor, const py::array_t<std::uint8_t>& picture,
+             const std::vector<std::string>& outputs, CancelToken& cancel, const std::string& order) {
+            const Pixels pixels = make_pixels(picture, order);
+            std::vector<Tensor> tensors;
+            {
+              py::gil_scoped_release unlocked;
+              tensors = extractor.run(pixels, outputs, cancel);
+            }
+            return to_arrays(tensors);
+          },
+          py::arg("picture"), py::arg("outputs"), py::arg("cancel"), py::arg("order") = "rgb",
+          "The named outputs, float32, for one uint8 picture (height, width, channels).")
+      .def(
+          "run_tensor",
+          [](const Extractor& extractor, const Array<float>& tensor, const std::vector<std::string>& outputs,
+             CancelToken& cancel) {
+            std::vector<std::int64_t> shape(tensor.shape(), tensor.shape() + tensor.ndim());
+            std::vector<Tensor> tensors;
+            const auto values = view(tensor);
+            {
+              py::gil_scoped_release unlocked;
+              tensors = extractor.session().run(values, shape, outputs, cancel);
+            }
+            return to_arrays(tensors);
+          },
+          py::arg("tensor"), py::arg("outputs"), py::arg("cancel"),
+          "The named outputs for ready image tensors, float32 (n, 3, height, width).");
+}
+
+}  // namespace silverprint::bindings

@@ -1,0 +1,72 @@
+#include "image/geometry.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace silverprint {
+
+Placement place(const PictureRule& rule, std::size_t picture_width, std::size_t picture_height) {
+  const double pw = static_cast<double>(picture_width), ph = static_cast<double>(picture_height);
+  const double rw = static_cast<double>(rule.width), rh = static_cast<double>(rule.height);
+  Placement p{0, 0, pw, ph, 0, 0, rule.width, rule.height};
+  switch (rule.crop_and_scale) {
+    case CropAndScale::center_crop: {
+      const double scale = std::min(pw / rw, ph / rh);
+      p.left = (pw - rw * scale) / 2;
+      p.right = p.left + rw * scale;
+      p.top = (ph - rh * scale) / 2;
+      p.bottom = p.top + rh * scale;
+      break;
+    }
+    case CropAndScale::scale_fit: {
+      const double scale = std::max(pw / rw, ph / rh);
+      const auto fitted = [](double size, std::size_t room) {
+        return std::clamp<std::size_t>(static_cast<std::size_t>(std::lround(size)), 1, room);
+      };
+      p.width = fitted(pw / scale, rule.width);
+      p.height = fitted(ph / scale, rule.height);
+      p.x = (rule.width - p.width) / 2;
+      p.y = (rule.height - p.height) / 2;
+      break;
+    }
+    case CropAndScale::scale_fill:
+      break;
+  }
+  return p;
+}
+
+Filter triangle_filter(std::size_t inputs, double begin, double end, std::size_t outputs, bool even) {
+  const double scale = (end - begin) / static_cast<double>(outputs);
+  const double support = std::max(scale, 1.0);
+  std::size_t taps = std::min(static_cast<std::size_t>(std::ceil(support)) * 2 + 1, inputs);
+  if (even) taps += taps % 2;
+  Filter filter{taps, std::vector<std::int32_t>(outputs), std::vector<std::int16_t>(outputs * taps)};
+  std::vector<double> exact(taps);
+  for (std::size_t i = 0; i < outputs; ++i) {
+    const double center = begin + (static_cast<double>(i) + 0.5) * scale;
+    const double last_input = static_cast<double>(inputs);
+    const auto low = static_cast<std::size_t>(std::clamp(std::floor(center - support + 0.5), 0.0, last_input - 1));
+    const auto high = static_cast<std::size_t>(
+        std::clamp(std::floor(center + support + 0.5), static_cast<double>(low) + 1, last_input));
+    const std::size_t used = std::min(high - low, taps);
+    double sum = 0;
+    for (std::size_t t = 0; t < used; ++t) {
+      const double distance = std::abs((static_cast<double>(low + t) + 0.5 - center) / support);
+      exact[t] = std::max(0.0, 1.0 - distance);
+      sum += exact[t];
+    }
+    filter.first[i] = static_cast<std::int32_t>(low);
+    std::int16_t* weight = filter.weight.data() + i * taps;
+    int rest = 16384;
+    std::size_t heaviest = 0;
+    for (std::size_t t = 0; t < used; ++t) {
+      weight[t] = static_cast<std::int16_t>(sum > 0 ? std::lround(exact[t] / sum * 16384) : 0);
+      rest -= weight[t];
+      if (exact[t] > exact[heaviest]) heaviest = t;
+    }
+    weight[heaviest] = static_cast<std::int16_t>(weight[heaviest] + rest);
+  }
+  return filter;
+}
+
+}  // namespace silverprint

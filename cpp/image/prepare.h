@@ -1,0 +1,27 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "image/geometry.h"
+#include "kernels/kernels.h"
+
+namespace silverprint {
+
+enum class ChannelOrder { rgb, bgr, rgba };
+
+// A picture in somebody else's memory.
+struct Pixels {
+  const std::uint8_t* data;
+  std::size_t width, height;
+  std::ptrdiff_t row_stride;  // bytes
+  ChannelOrder order;
+
+  std::size_t channels() const noexcept { return order == ChannelOrder::rgba ? 4 : 3; }
+};
+
+// The image tensor: (3, height, width) float32, RGB, whole levels 0..255, by the picture rule.
+// Alpha is ignored. Integer arithmetic throughout: the same bytes on every instruction set, and
+// within one level of Pillow's antialiased bilinear.
+void prepare(const Pixels& picture, const PictureRule& rule, const Kernels& kernels, float* tensor);
+
+}  // namespace silverprint

@@ -1,0 +1,99 @@
+// The specification: what every other table must compute, bit for bit.
+#include <cmath>
+#include <cstring>
+
+#include "kernels/exp_constants.h"
+#include "kernels/kernels.h"
+
+namespace silverprint {
+namespace {
+
+void gemm(std::size_t m, std::size_t n, std::size_t k, const float* a, std::ptrdiff_t a_row,
+          std::ptrdiff_t a_column, const float* b, std::ptrdiff_t b_row, float* c, std::ptrdiff_t c_row) {
+  for (std::size_t i = 0; i < m; ++i)
+    for (std::size_t p = 0; p < k; ++p) {
+      const float factor = a[static_cast<std::ptrdiff_t>(i) * a_row + static_cast<std::ptrdiff_t>(p) * a_column];
+      const float* b_p = b + static_cast<std::ptrdiff_t>(p) * b_row;
+      float* c_i = c + static_cast<std::ptrdiff_t>(i) * c_row;
+      for (std::size_t j = 0; j < n; ++j) c_i[j] = std::fma(factor, b_p[j], c_i[j]);
+    }
+}
+
+float exp_nonpositive(float x) {
+  x = x > kExpCut ? x : kExpCut;
+  const float n = std::nearbyint(x * kLog2E);
+  float r = std::fma(n, -kLn2High, x);
+  r = std::fma(n, -kLn2Low, r);
+  float y = kExpTaylor[0];
+  for (int i = 1; i < 8; ++i) y = std::fma(y, r, kExpTaylor[i]);
+  const std::int32_t bits = (static_cast<std::int32_t>(n) + 127) << 23;
+  float scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return y * scale;
+}
+
+float tree_sum(float lanes[kLanes]) {
+  for (std::size_t step = kLanes / 2; step > 0; step /= 2)
+    for (std::size_t l = 0; l < step; ++l) lanes[l] += lanes[l + step];
+  return lanes[0];
+}
+
+void softmax(std::size_t rows, std::size_t classes, std::size_t stride, float* scores, float* largest,
+             float* sum) {
+  for (std::size_t i = 0; i < rows; ++i) {
+    float* s = scores + i * stride;
+    float top = s[0];
+    for (std::size_t j = 1; j < classes; ++j) top = s[j] > top ? s[j] : top;
+    float lanes[kLanes] = {};
+    for (std::size_t j = 0; j < classes; ++j) {
+      s[j] = exp_nonpositive(s[j] - top);
+      lanes[j % kLanes] += s[j];
+    }
+    largest[i] = top;
+    sum[i] = tree_sum(lanes);
+    const float inverse = 1.0f / sum[i];
+    for (std::size_t j = 0; j < classes; ++j) s[j] *= inverse;
+  }
+}
+
+void softmax_jacobian(std::size_t rows, std::size_t classes, std::size_t stride, const float* p,
+                      const float* weight, float* u) {
+  for (std::size_t i = 0; i < rows; ++i) {
+    const float* p_i = p + i * stride;
+    float* u_i = u + i * stride;
+    float lanes[kLanes] = {};
+    for (std::size_t j = 0; j < classes; ++j)
+      lanes[j % kLanes] = std::fma(p_i[j], u_i[j], lanes[j % kLanes]);
+    const float mean = tree_sum(lanes);
+    for (std::size_t j = 0; j < classes; ++j) u_i[j] = weight[i] * (p_i[j] * (u_i[j] - mean));
+  }
+}
+
+void resample_rows(const std::uint8_t* rows, std::ptrdiff_t row_stride, const std::int16_t* weight,
+                   std::size_t taps, std::size_t count, std::int16_t* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::int32_t sum = 128;
+    for (std::size_t t = 0; t < taps; ++t)
+      sum += weight[t] * rows[static_cast<std::ptrdiff_t>(t) * row_stride + static_cast<std::ptrdiff_t>(i)];
+    out[i] = static_cast<std::int16_t>(sum >> 8);
+  }
+}
+
+void resample_columns(const std::int16_t* row, const std::int32_t* first, const std::int16_t* weight,
+                      std::size_t taps, std::size_t width, float* red, float* green, float* blue) {
+  float* planes[3] = {red, green, blue};
+  for (std::size_t x = 0; x < width; ++x)
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      const std::int16_t* source = row + static_cast<std::size_t>(first[x]) * 3 + channel;
+      std::int32_t sum = 1 << 19;
+      for (std::size_t t = 0; t < taps; ++t) sum += weight[x * taps + t] * source[3 * t];
+      const std::int32_t level = sum >> 20;
+      planes[channel][x] = static_cast<float>(level < 0 ? 0 : level > 255 ? 255 : level);
+    }
+}
+
+}  // namespace
+
+const Kernels kPlainKernels{gemm, softmax, softmax_jacobian, resample_rows, resample_columns};
+
+}  // namespace silverprint

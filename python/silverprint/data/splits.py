@@ -1,0 +1,152 @@
+"""Which pictures are held out, from a hash of their bytes.
+
+A picture's place follows from SHA-256 of the seed and its own digest, so it stays where it is when
+pictures are added, removed, renamed or given in another order. Only the few repairs below look at
+other pictures of the same label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from silverprint.errors import InvalidParameterError
+
+_HASHES = 2**64
+
+
+@dataclass(frozen=True)
+class Split:
+    """Hold out a share of the data for validation.
+
+    Args:
+        ratio: share of the pictures, above 0 and below 1.
+        seed: another seed, another choice.
+
+    Raises:
+        InvalidParameterError: a field has a value that is not allowed.
+    """
+
+    ratio: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_ratio(self.ratio, lowest_included=False)
+        check_seed(self.seed)
+
+
+def folds(
+    digests: Sequence[bytes], labels: npt.NDArray[np.integer], count: int = 5, seed: int = 0
+) -> npt.NDArray[np.int16]:
+    """The fold of each picture: int16 of shape (n,), 0 to `count` - 1, or -1 for never held out.
+
+    Args:
+        digests: SHA-256 of each picture's bytes (any bytes that tell pictures apart will do).
+        labels: integer label of each picture, shape (n,).
+        count: number of folds. With few pictures some folds may be empty.
+        seed: another seed, other folds.
+
+    The fold is ``hash(seed, digest) mod count``. Equal digests share a fold; under two different
+    labels, unless a repair moves one of them. There are two repairs, label by label, so that every
+    label remains, whichever fold is held out:
+
+    - all pictures have one digest: -1, they are always trained on;
+    - all fell into one fold: the picture with the smallest hash moves to the next fold.
+
+    Raises:
+        InvalidParameterError: `labels` does not fit `digests`, or `count` or `seed` is not allowed.
+    """
+    if type(count) is not int or not 2 <= count <= np.iinfo(np.int16).max:
+        raise InvalidParameterError("count", count, "a whole number of folds from 2 to 32767")
+    result = np.full(len(digests), -1, np.int16)
+    for hashes in _hashes_by_label(digests, labels, seed):
+        if len(hashes) < 2:
+            continue
+        place = {value: value % count for value in hashes}
+        if len(set(place.values())) == 1:
+            smallest = min(hashes)
+            place[smallest] = (place[smallest] + 1) % count
+        for value, rows in hashes.items():
+            result[rows] = place[value]
+    return result
+
+
+def held_out(
+    digests: Sequence[bytes], labels: npt.NDArray[np.integer], ratio: float, seed: int = 0
+) -> npt.NDArray[np.bool_]:
+    """Which pictures are held out: bool of shape (n,).
+
+    Args:
+        digests, labels, seed: as for `folds`.
+        ratio: share to hold out, 0 to below 1.
+
+    Held out is a picture whose hash lies in the lowest `ratio` of all hashes. Equal digests of a
+    label share their fate. Repairs, where n is the number of different digests of a label:
+
+    - n = 1: never held out;
+    - all n would be held out: the one with the largest hash is trained on;
+    - none would be, though ratio * n >= 1/2: the one with the smallest hash is held out. Labels
+      with fewer pictures may have none, so that they are not trained on half of their pictures;
+    - nothing at all would be, though ratio > 0: the smallest hash of all labels with n >= 2 is.
+
+    Raises:
+        InvalidParameterError: `labels` does not fit `digests`, or `ratio` or `seed` is not allowed.
+    """
+    _check_ratio(ratio, lowest_included=True)
+    result = np.zeros(len(digests), np.bool_)
+    if ratio == 0:
+        check_seed(seed)
+        return result
+    threshold = int(ratio * _HASHES)
+    divisible = [hashes for hashes in _hashes_by_label(digests, labels, seed) if len(hashes) > 1]
+    for hashes in divisible:
+        chosen = {value for value in hashes if value < threshold}
+        if len(chosen) == len(hashes):
+            chosen.remove(max(hashes))
+        if not chosen and ratio * len(hashes) >= 0.5:
+            chosen = {min(hashes)}
+        for value in chosen:
+            result[hashes[value]] = True
+    if divisible and not result.any():
+        hashes = min(divisible, key=min)
+        result[hashes[min(hashes)]] = True
+    return result
+
+
+def _hashes_by_label(
+    digests: Sequence[bytes], labels: npt.NDArray[np.integer], seed: int
+) -> list[dict[int, list[int]]]:
+    """For each label the rows of each hash."""
+    check_seed(seed)
+    labels = np.asarray(labels)
+    if labels.shape != (len(digests),) or labels.dtype.kind not in "iu":
+        raise InvalidParameterError(
+            "labels",
+            f"{labels.dtype} of shape {labels.shape}",
+            f"integers, one for each of the {len(digests)} digests",
+        )
+    start = hashlib.sha256(f"silverprint split {seed}\0".encode())
+    found: dict[int, dict[int, list[int]]] = {}
+    for row, (digest, label) in enumerate(zip(digests, labels.tolist(), strict=True)):
+        state = start.copy()
+        state.update(digest)
+        value = int.from_bytes(state.digest()[:8], "big")
+        found.setdefault(label, {}).setdefault(value, []).append(row)
+    return list(found.values())
+
+
+def _check_ratio(ratio: float, *, lowest_included: bool) -> None:
+    number = isinstance(ratio, (int, float)) and not isinstance(ratio, bool)
+    if not number or not (0 < ratio < 1 or (ratio == 0 and lowest_included)):
+        lowest = "0 or above" if lowest_included else "above 0"
+        raise InvalidParameterError("ratio", ratio, f"a number {lowest} and below 1")
+
+
+def check_seed(seed: object) -> None:
+    """Raise InvalidParameterError unless `seed` is a whole number."""
+    if type(seed) is not int:
+        raise InvalidParameterError("seed", seed, "a whole number")

@@ -1,0 +1,288 @@
+"""Many pictures to one feature matrix: read, digest, decode, prepare and run, on every core.
+
+Each worker is a Python thread that takes one picture at a time; reading, decoding, resampling and
+the network all run without the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from silverprint import _core
+from silverprint.data.decode import decode, read_picture
+from silverprint.data.rule import PictureRule
+from silverprint.errors import InvalidDataError, InvalidParameterError
+
+if TYPE_CHECKING:
+    from silverprint.data.decode import Picture
+
+FloatMatrix = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+_POLL = 0.1
+"""Seconds between looks at the progress, and at Ctrl-C."""
+
+
+class PictureFunction(Protocol):
+    """What one picture becomes: a float32 vector, from its uint8 pixels (height, width, 3)."""
+
+    @property
+    def rule(self) -> PictureRule: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def run(
+        self, pixels: npt.NDArray[np.uint8], cancel: _core.runtime.CancelToken
+    ) -> npt.NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """Features of some of the pictures given.
+
+    Attributes:
+        positions: int64 (m,), which pictures, counted from 0 in the order given.
+        features: float32 (m, d), their rows.
+        digests: SHA-256 of each picture's bytes, m of them.
+        failures: (position, error) of the pictures that cannot be read.
+    """
+
+    positions: npt.NDArray[np.int64]
+    features: FloatMatrix
+    digests: list[bytes]
+    failures: list[tuple[int, InvalidDataError]]
+
+
+@dataclass
+class _Block:
+    start: int
+    features: FloatMatrix
+    digests: list[bytes]
+    remaining: int
+    done: threading.Event = field(default_factory=threading.Event)
+    failures: list[tuple[int, InvalidDataError]] = field(default_factory=list)
+
+    def finished(self) -> FeatureBlock:
+        failed = {position for position, _ in self.failures}
+        kept = [i for i in range(len(self.digests)) if self.start + i not in failed]
+        return FeatureBlock(
+            np.asarray(kept, np.int64) + self.start,
+            self.features[kept] if failed else self.features,
+            [self.digests[i] for i in kept],
+            sorted(self.failures, key=lambda failure: failure[0]),
+        )
+
+
+def worker_count(threads: int | None) -> int:
+    """`threads`, or as many as this process may run at once.
+
+    Raises:
+        InvalidParameterError: not a number from 1 to 1024.
+    """
+    if threads is None:
+        return _core.build.threads()
+    if type(threads) is not int or not 1 <= threads <= 1024:
+        raise InvalidParameterError("threads", threads, "a whole number from 1 to 1024, or None")
+    return threads
+
+
+def extract_blocks(
+    pictures: Sequence[Picture],
+    function: PictureFunction,
+    *,
+    block_size: int,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    cancel: _core.runtime.CancelToken | None = None,
+) -> Iterator[FeatureBlock]:
+    """Blocks of at most `block_size` pictures, in order; at most two are held at a time.
+
+    Pictures that cannot be read are reported in their block. A generator: leaving it stops the
+    workers. `progress(done, total)` is called from the caller's thread.
+
+    Raises:
+        TrainingCancelled: `cancel` was cancelled.
+    """
+    total = len(pictures)
+    if total == 0:
+        return
+    token = cancel or _core.runtime.CancelToken()
+    pipeline = _Pipeline(pictures, function, block_size, token)
+    workers = [
+        threading.Thread(target=pipeline.work, name=f"silverprint-extract-{i}", daemon=True)
+        for i in range(min(worker_count(threads), total))
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        for number in range(-(-total // block_size)):
+            block = pipeline.block(number)
+            while not block.done.wait(_POLL):
+                pipeline.check()
+                if progress is not None:
+                    progress(pipeline.processed, total)
+            pipeline.check()
+            if progress is not None:
+                progress(min((number + 1) * block_size, total), total)
+            pipeline.forget(number)
+            yield block.finished()
+    finally:
+        pipeline.stop(len(workers))
+        for worker in workers:
+            worker.join()
+
+
+class _Pipeline:
+    """What the workers share."""
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        function: PictureFunction,
+        block_size: int,
+        cancel: _core.runtime.CancelToken,
+    ) -> None:
+        self._pictures = pictures
+        self._function = function
+        self._block_size = block_size
+        self._caller_cancel = cancel
+        # Leaving the generator stops the workers without marking the caller's job as cancelled.
+        self._stopped = False
+        self._positions = itertools.count()
+        self._lock = threading.Lock()
+        self._blocks: dict[int, _Block] = {}
+        self._room = threading.Semaphore(2 * block_size)
+        self._error: BaseException | None = None
+        self.processed = 0
+
+    def block(self, number: int) -> _Block:
+        with self._lock:
+            found = self._blocks.get(number)
+            if found is None:
+                start = number * self._block_size
+                size = min(self._block_size, len(self._pictures) - start)
+                features = np.empty((size, self._function.dimension), np.float32)
+                found = self._blocks[number] = _Block(start, features, [b""] * size, size)
+            return found
+
+    def forget(self, number: int) -> None:
+        """The block has been handed over: there is room for another."""
+        with self._lock:
+            del self._blocks[number]
+        self._room.release(self._block_size)
+
+    def stop(self, workers: int) -> None:
+        self._stopped = True
+        self._room.release(workers)
+
+    def check(self) -> None:
+        """Raise what a worker met, or what cancelling means."""
+        if self._error is not None:
+            raise self._error
+
+    def work(self) -> None:
+        while True:
+            self._room.acquire()
+            position = next(self._positions)
+            if self._stopped or position >= len(self._pictures):
+                return
+            block = self.block(position // self._block_size)
+            try:
+                self._process(position, block)
+            except InvalidDataError as error:
+                with self._lock:
+                    block.failures.append((position, error))
+            except BaseException as error:
+                self._error = self._error or error
+                self._stopped = True
+                self._wake()
+                return
+            with self._lock:
+                self.processed += 1
+                block.remaining -= 1
+                if block.remaining == 0:
+                    block.done.set()
+
+    def _wake(self) -> None:
+        with self._lock:
+            for block in self._blocks.values():
+                block.done.set()
+
+    def _process(self, position: int, block: _Block) -> None:
+        picture = self._pictures[position]
+        row = position - block.start
+        name: object = picture
+        if isinstance(picture, (str, os.PathLike)):
+            picture = read_picture(picture)
+        if isinstance(picture, bytes):
+            block.digests[row] = hashlib.sha256(picture).digest()
+            pixels = decode(
+                picture, self._function.rule, name=name if name is not picture else None
+            )
+        else:
+            pixels = decode(picture)
+            shape = np.asarray(pixels.shape, np.int64).tobytes()
+            block.digests[row] = hashlib.sha256(shape + pixels.tobytes()).digest()
+        block.features[row] = self._function.run(pixels, self._caller_cancel)
+
+
+def check_failures(
+    failures: Sequence[tuple[str, InvalidDataError]],
+    totals: Counter[str],
+    *,
+    origin: object,
+    max_unreadable: float,
+) -> None:
+    """Refuse to go on where too much of a data source cannot be read.
+
+    Args:
+        failures: (label, error) of each picture that cannot be read.
+        totals: pictures given of each label.
+        max_unreadable: share of all pictures that may be unreadable; of one label, four times it.
+
+    Raises:
+        InvalidDataError: too many are, grouped by cause, or none of a label is left.
+    """
+    if not failures:
+        return
+    by_label = Counter(label for label, _ in failures)
+    everything = sum(totals.values())
+    summary = summarise_failures([error for _, error in failures])
+    if len(failures) == everything:
+        raise InvalidDataError(origin, f"none of the {everything} pictures can be read: {summary}")
+    if len(failures) > max_unreadable * everything:
+        raise InvalidDataError(
+            origin,
+            f"{len(failures)} of {everything} pictures cannot be read, more than "
+            f"max_unreadable={max_unreadable:g} allows: {summary}",
+        )
+    for label, count in by_label.items():
+        if count > min(1.0, 4 * max_unreadable) * totals[label] or count == totals[label]:
+            own = summarise_failures([error for name, error in failures if name == label])
+            raise InvalidDataError(
+                origin,
+                f"{count} of {totals[label]} pictures of label {label!r} cannot be read: {own}",
+            )
+
+
+def summarise_failures(errors: Sequence[InvalidDataError]) -> str:
+    """Errors grouped by cause, most frequent first, each with a file that shows it."""
+    causes: dict[str, list[object]] = {}
+    for error in errors:
+        causes.setdefault(error.reason, []).append(error.file)
+    parts = [
+        f"{len(files)} {reason} (such as {files[0]})"
+        for reason, files in sorted(causes.items(), key=lambda cause: (-len(cause[1]), cause[0]))
+    ]
+    return "; ".join(parts)

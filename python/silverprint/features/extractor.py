@@ -1,0 +1,338 @@
+"""Feature extractors: what the frozen part of a model is, and how to run it alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from silverprint import _core
+from silverprint.data.rule import PictureRule
+from silverprint.errors import BackboneError, InvalidParameterError
+from silverprint.features import graph as graphs
+from silverprint.features.extraction import (
+    FeatureBlock,
+    FloatMatrix,
+    Progress,
+    check_failures,
+    extract_blocks,
+)
+from silverprint.features.runtime import CPU, library_path
+
+if TYPE_CHECKING:
+    import onnx
+
+    from silverprint.data.decode import Picture
+
+_DEFAULT_CROP_AND_SCALE = "scale_fill"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A feature graph and its record.
+
+    Attributes:
+        graph: serialized ONNX model from ``image`` to ``features`` [N, d].
+        dimension: d.
+        rule: the picture rule that makes ``image``.
+        record: name, revision, tensor, licence and fingerprint, as models carry them.
+    """
+
+    graph: bytes
+    dimension: int
+    rule: PictureRule
+    record: dict[str, Any]
+
+
+class GraphFunction:
+    """One output of a graph, picture by picture; safe to call from many threads."""
+
+    def __init__(
+        self, graph: bytes, output: str, dimension: int, rule: PictureRule, provider: str = CPU
+    ) -> None:
+        self.rule = rule
+        self.dimension = dimension
+        self._outputs = [output]
+        # One thread per run: pictures, not operators, are what runs in parallel.
+        self._extractor = _core.runtime.Extractor(
+            library_path(), graph, provider, 1, rule.height, rule.width, rule.crop_and_scale
+        )
+
+    def run(
+        self, pixels: npt.NDArray[np.uint8], cancel: _core.runtime.CancelToken
+    ) -> npt.NDArray[np.float32]:
+        """The output, float32 (dimension,), for uint8 RGB pixels (height, width, 3)."""
+        return self._extractor.run(pixels, self._outputs, cancel)[0][0]
+
+    def run_tensor(self, tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The output, float32 (n, dimension), for image tensors (n, 3, height, width)."""
+        token = _core.runtime.CancelToken()
+        return self._extractor.run_tensor(tensor, self._outputs, token)[0]
+
+
+class FeatureExtractor:
+    """What `ScenePrint` and `CustomFeatureExtractor` have in common.
+
+    Extractors are immutable and may be used from many threads at once.
+    """
+
+    crop_and_scale: str | None
+    provider: str
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The feature graph and its record."""
+        raise NotImplementedError
+
+    @property
+    def rule(self) -> PictureRule:
+        """How a picture becomes the tensor that the backbone sees."""
+        return self.backbone.rule
+
+    @property
+    def dimension(self) -> int:
+        """Length of a feature vector."""
+        return self.backbone.dimension
+
+    @cached_property
+    def function(self) -> GraphFunction:
+        """The backbone made ready to run."""
+        backbone = self.backbone
+        return GraphFunction(
+            backbone.graph, graphs.FEATURES, backbone.dimension, backbone.rule, self.provider
+        )
+
+    def extract(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> FloatMatrix:
+        """Features of `pictures`, float32 (n, d), row by row.
+
+        Args:
+            pictures: paths, bytes of picture files, PIL images, or uint8 arrays (H, W, 3).
+            threads: pictures worked on at once; None: one for each core.
+            progress: called with (done, total) from this thread.
+
+        Raises:
+            InvalidDataError: a picture cannot be read. `stream` reports instead.
+        """
+        pictures = _as_list(pictures)
+        if not pictures:
+            return np.empty((0, self.dimension), np.float32)
+        (block,) = extract_blocks(
+            pictures, self.function, block_size=len(pictures), threads=threads, progress=progress
+        )
+        if len(block.failures) == 1:
+            raise block.failures[0][1]
+        if block.failures:
+            from collections import Counter
+
+            check_failures(
+                [("", error) for _, error in block.failures],
+                Counter({"": len(pictures)}),
+                origin="extract",
+                max_unreadable=0.0,
+            )
+        return block.features
+
+    def stream(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        block_size: int = 256,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[FeatureBlock]:
+        """Features block by block, in order, in memory bounded by two blocks.
+
+        Pictures that cannot be read are listed in their block's `failures`.
+
+        Raises:
+            InvalidParameterError: `block_size` is not a positive number.
+        """
+        if type(block_size) is not int or block_size < 1:
+            raise InvalidParameterError("block_size", block_size, "a whole number of at least 1")
+        return extract_blocks(
+            _as_list(pictures),
+            self.function,
+            block_size=block_size,
+            threads=threads,
+            progress=progress,
+        )
+
+    def with_crop_and_scale(self, crop_and_scale: str | None) -> FeatureExtractor:
+        """This extractor with another way to bring pictures to size; None: unchanged."""
+        if crop_and_scale is None or crop_and_scale == self.rule.crop_and_scale:
+            return self
+        return replace(self, crop_and_scale=crop_and_scale)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class CustomFeatureExtractor(FeatureExtractor):
+    """Any ONNX backbone, up to any named tensor in it.
+
+    Args:
+        model_path: an ONNX file with one input, float32 (N, 3, height, width); external weights
+            lie in its folder.
+        output_name: the tensor to use, an output or an inner one: [N, d], or [N, d, h, w], which
+            is averaged over h and w. None: the first output.
+        size: (height, width) of the input, where the file leaves it free and its metadata has no
+            ``input_size``.
+        mean, std: normalisation on the 0..255 scale, (x - mean) / std, for red, green and blue.
+            None: from the file's metadata (``mean``, ``std``). A graph that normalises itself
+            takes ``mean=(0, 0, 0), std=(1, 1, 1)``.
+        channel_order: "RGB" or "BGR", what the backbone expects. None: as its metadata says, or RGB.
+        crop_and_scale: how pictures are brought to size, see `PictureRule`. None: "scale_fill".
+        provider: ONNX Runtime's execution provider.
+
+    Raises:
+        BackboneError: the file cannot serve; says why and what to pass.
+        InvalidParameterError: a parameter has a value that is not allowed.
+    """
+
+    model_path: str | os.PathLike[str]
+    output_name: str | None = None
+    size: tuple[int, int] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    channel_order: str | None = None
+    crop_and_scale: str | None = None
+    provider: str = field(default=CPU)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model_path", os.fspath(self.model_path))
+        _ = self.backbone
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Sessions of the runtime stay in their process.
+        return {key: value for key, value in self.__dict__.items() if key != "function"}
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        path = Path(self.model_path)
+        model = graphs.load(path)
+        entries = graphs.metadata(model)
+        mean, std = self._normalisation(entries)
+        order = self.channel_order or entries.get("channel_order") or "RGB"
+        if order not in ("RGB", "BGR"):
+            raise InvalidParameterError("channel_order", order, "'RGB' or 'BGR'")
+        size = self._size(model, entries)
+        output = self.output_name or model.graph.output[0].name
+        rule = PictureRule(*size, self.crop_and_scale or _DEFAULT_CROP_AND_SCALE)
+        return make_backbone(
+            model,
+            path=path,
+            output=output,
+            rule=rule,
+            mean=mean,
+            std=std,
+            channel_order=order,
+            provider=self.provider,
+            record={
+                "name": "custom",
+                "licence": entries.get("licence", entries.get("license", "")),
+            },
+        )
+
+    def _normalisation(self, entries: dict[str, str]) -> tuple[Sequence[float], Sequence[float]]:
+        found_mean, found_std = graphs.normalisation(entries)
+        values = {"mean": self.mean or found_mean, "std": self.std or found_std}
+        for name, value in values.items():
+            if value is None:
+                raise BackboneError(
+                    f"{self.model_path}: its metadata does not say {name}; pass mean= and std= on "
+                    "the 0..255 scale, or mean=(0, 0, 0), std=(1, 1, 1) for a graph that "
+                    "normalises itself"
+                )
+            good = len(value) == 3 and bool(np.isfinite(value).all())
+            if not good or (name == "std" and min(value) <= 0):
+                positive = "positive " if name == "std" else ""
+                raise InvalidParameterError(name, value, f"three {positive}numbers")
+        return values["mean"], values["std"]  # type: ignore[return-value]
+
+    def _size(self, model: onnx.ModelProto, entries: dict[str, str]) -> tuple[int, int]:
+        _, height, width = graphs.image_input(model, self.model_path)
+        given = self.size
+        if given is None and entries.get("input_size", "").isdigit():
+            given = (int(entries["input_size"]),) * 2
+        if given is not None and (len(given) != 2 or not all(type(s) is int for s in given)):
+            raise InvalidParameterError("size", given, "(height, width) in pixels")
+        if given is None and (height is None or width is None):
+            raise BackboneError(
+                f"{self.model_path}: leaves height and width free; pass size=(height, width)"
+            )
+        size = (height or given[0], width or given[1]) if given else (height or 0, width or 0)
+        if self.size is not None and tuple(self.size) != size:
+            raise BackboneError(
+                f"{self.model_path}: takes pictures of {size[0]} x {size[1]} only, not "
+                f"{self.size[0]} x {self.size[1]}"
+            )
+        return size
+
+
+def make_backbone(
+    model: onnx.ModelProto,
+    *,
+    path: object,
+    output: str,
+    rule: PictureRule,
+    mean: Sequence[float],
+    std: Sequence[float],
+    channel_order: str,
+    provider: str,
+    record: dict[str, Any],
+) -> Backbone:
+    """The feature graph of `model` up to `output`, tried once on a black picture.
+
+    Raises:
+        BackboneError: ONNX Runtime refuses it, or the tensor is neither [N, d] nor [N, d, h, w].
+    """
+    parts: dict[str, Any] = {
+        "path": path,
+        "output": output,
+        "size": (rule.height, rule.width),
+        "mean": mean,
+        "std": std,
+        "channel_order": channel_order,
+    }
+    black = np.zeros((1, 3, rule.height, rule.width), np.float32)
+    graph = graphs.feature_graph(model, **parts, pool=False)
+    try:
+        shape = (
+            GraphFunction(_serialize(graph), graphs.FEATURES, 0, rule, provider)
+            .run_tensor(black)
+            .shape
+        )
+        if len(shape) == 4:
+            graph = graphs.feature_graph(model, **parts, pool=True)
+        elif len(shape) != 2 or shape[0] != 1:
+            raise BackboneError(
+                f"tensor {output!r} has shape {list(shape)}; expected [N, d] or [N, d, h, w]; "
+                "pass output_name="
+            )
+    except BackboneError as error:
+        raise BackboneError(f"{path}: {error}") from error
+    graphs.with_feature_shape(graph, shape[1])
+    data = _serialize(graph)
+    fingerprint = hashlib.sha256(data).hexdigest()
+    return Backbone(data, shape[1], rule, record | {"tensor": output, "fingerprint": fingerprint})
+
+
+def _serialize(model: onnx.ModelProto) -> bytes:
+    return model.SerializeToString(deterministic=True)
+
+
+def _as_list(pictures: Sequence[Picture]) -> Sequence[Picture]:
+    if isinstance(pictures, (str, bytes, os.PathLike)) or not hasattr(pictures, "__iter__"):
+        raise InvalidParameterError("pictures", type(pictures).__name__, "a list of pictures")
+    return list(pictures)

@@ -1,4 +1,4 @@
-"""From somebody's ONNX file to a feature graph: normalisation, the backbone up to one tensor, pooling.
+"""From an ONNX file to a feature graph: normalisation, the backbone up to one tensor, pooling.
 
 The graph begins at ``image`` (float32, NCHW, RGB, 0..255, exactly the size of the picture rule)
 and ends at ``features`` [N, d].

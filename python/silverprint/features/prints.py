@@ -63,7 +63,8 @@ class ScenePrint(FeatureExtractor):
         with as_file(resource) as path:
             model = graphs.load(path)
         mean, std = graphs.normalisation(graphs.metadata(model))
-        assert mean is not None and std is not None
+        assert mean is not None
+        assert std is not None
         return make_backbone(
             model,
             path=resource.name,

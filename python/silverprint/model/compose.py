@@ -1,0 +1,218 @@
+"""Backbone and head as one ONNX graph, and back from the file that holds it.
+
+The graph takes ``image`` and gives ``targetProbability`` [N, C] and ``target_index`` [N]. Labels and
+records stand as JSON in the metadata entry "silverprint", which names its format version.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from silverprint.data.rule import PictureRule
+from silverprint.errors import InvalidDataError, InvalidParameterError
+from silverprint.features.graph import FEATURES, OURS
+from silverprint.model.metadata import ModelMetadata
+from silverprint.model.metrics import ClassifierMetrics
+
+if TYPE_CHECKING:
+    import onnx
+
+PROBABILITIES = "targetProbability"
+INDEX = "target_index"
+RECORD_KEY = "silverprint"
+FORMAT_VERSION = 1
+
+_IR_VERSION = 10
+"""The newest that ONNX Runtime 1.19 reads."""
+
+
+@dataclass(frozen=True)
+class ClassifierRecord:
+    """What a model file says beside its graph. It holds no path and no file name.
+
+    Attributes:
+        labels: in the order of the probabilities.
+        rule: the picture rule.
+        extractor: name, revision, tensor, licence and fingerprint of the backbone.
+        head: kind and settings of the head.
+        training: picture counts by label, and seed.
+        training_metrics, validation_metrics: without mistakes; None where there are none.
+        metadata: the author's words.
+    """
+
+    labels: tuple[str, ...]
+    rule: PictureRule
+    extractor: dict[str, Any]
+    head: dict[str, Any]
+    training: dict[str, Any]
+    training_metrics: ClassifierMetrics | None
+    validation_metrics: ClassifierMetrics | None
+    metadata: ModelMetadata
+
+    def to_json(self) -> str:
+        """Compact JSON with sorted keys: equal records, equal text."""
+        record = {
+            "format_version": FORMAT_VERSION,
+            "kind": "classifier",
+            "labels": list(self.labels),
+            "picture_rule": self.rule.to_json(),
+            "extractor": self.extractor,
+            "head": self.head,
+            "training": self.training,
+            "training_metrics": self.training_metrics and self.training_metrics.to_json(),
+            "validation_metrics": self.validation_metrics and self.validation_metrics.to_json(),
+            "metadata": self.metadata.to_dict(),
+        }
+        return json.dumps(record, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> ClassifierRecord:
+        """The record that `to_json` wrote.
+
+        Raises:
+            ValueError: the text is not such a record; says why.
+        """
+        record = json.loads(text)
+        version = record["format_version"]
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"written in format {version}, this silverprint reads {FORMAT_VERSION}: "
+                "pip install --upgrade silverprint"
+            )
+        if record["kind"] != "classifier":
+            raise ValueError(f"holds a {record['kind']}, not a classifier")
+        labels = tuple(record["labels"])
+
+        def metrics(key: str) -> ClassifierMetrics | None:
+            return ClassifierMetrics.from_json(labels, record[key]) if record[key] else None
+
+        return cls(
+            labels,
+            PictureRule.from_json(record["picture_rule"]),
+            record["extractor"],
+            record["head"],
+            record["training"],
+            metrics("training_metrics"),
+            metrics("validation_metrics"),
+            ModelMetadata.from_dict(record["metadata"]),
+        )
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear layer on standardised features: softmax((x - mean) / deviation @ weights + bias).
+
+    Attributes:
+        weights: (d, k); bias: (k,); mean, deviation: (d,). Rows of `weights` whose feature is
+            constant are 0, whatever its deviation.
+    """
+
+    weights: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+    mean: npt.NDArray[np.float64]
+    deviation: npt.NDArray[np.float64]
+
+    def folded(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The same layer on raw features, (d, k) and (k,), computed in double precision."""
+        wide = self.weights.astype(np.float64)
+        used = np.any(wide != 0, axis=1)
+        scale = np.where(used, 1.0 / np.where(used, self.deviation, 1.0), 0.0)
+        folded = wide * scale[:, None]
+        return folded.astype(np.float32), (self.bias - self.mean @ folded).astype(np.float32)
+
+
+def compose(backbone: bytes, head: Head, record: ClassifierRecord) -> bytes:
+    """The classifier as a serialized ONNX model; equal arguments give equal bytes."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.ModelProto.FromString(backbone)
+    weights, bias = head.folded()
+    graph = model.graph
+    graph.name = "silverprint_classifier"
+    graph.initializer.append(numpy_helper.from_array(weights, OURS + "head_weights"))
+    graph.initializer.append(numpy_helper.from_array(bias, OURS + "head_bias"))
+    inputs = [FEATURES, OURS + "head_weights", OURS + "head_bias"]
+    graph.node.extend(
+        [
+            helper.make_node("Gemm", inputs, [OURS + "scores"], OURS + "head"),
+            helper.make_node("Softmax", [OURS + "scores"], [PROBABILITIES], OURS + "softmax", axis=1),
+            helper.make_node(
+                "ArgMax", [PROBABILITIES], [INDEX], OURS + "answer", axis=1, keepdims=0
+            ),
+        ]
+    )
+    batch = graph.input[0].type.tensor_type.shape.dim[0]
+    first = batch.dim_value if batch.HasField("dim_value") else batch.dim_param
+    del graph.output[:]
+    graph.output.append(
+        helper.make_tensor_value_info(
+            PROBABILITIES, onnx.TensorProto.FLOAT, [first, len(record.labels)]
+        )
+    )
+    graph.output.append(helper.make_tensor_value_info(INDEX, onnx.TensorProto.INT64, [first]))
+    model.producer_name = "silverprint"
+    model.producer_version = ""
+    model.ir_version = min(max(model.ir_version, 7), _IR_VERSION)
+    return with_record(model, record)
+
+
+def with_record(model: onnx.ModelProto, record: ClassifierRecord) -> bytes:
+    """`model` serialized, with `record` in its metadata."""
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = RECORD_KEY, record.to_json()
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def read_classifier(path: Path) -> tuple[bytes, ClassifierRecord]:
+    """The graph and record of a model file written by silverprint.
+
+    Raises:
+        InvalidDataError: the file is missing, damaged, of another origin or a newer format.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidDataError(path, f"cannot be read ({error.strerror})") from error
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise InvalidDataError(path, "not an ONNX file, or cut short") from error
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    if RECORD_KEY not in entries:
+        raise InvalidDataError(
+            path,
+            "not written by silverprint; an ONNX backbone becomes a classifier by training: "
+            "CustomFeatureExtractor",
+        )
+    try:
+        record = ClassifierRecord.from_json(entries[RECORD_KEY])
+        _check_outputs(model, record)
+    except InvalidParameterError as error:
+        raise InvalidDataError(path, str(error)) from error
+    except KeyError as error:
+        raise InvalidDataError(path, f"its record lacks {error}; the file is damaged") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidDataError(path, str(error)) from error
+    return data, record
+
+
+def _check_outputs(model: onnx.ModelProto, record: ClassifierRecord) -> None:
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in model.graph.output
+    }
+    if shapes.get(PROBABILITIES, [0])[-1] != len(record.labels):
+        raise ValueError("its graph and its labels do not belong together; the file is damaged")

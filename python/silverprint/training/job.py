@@ -1,0 +1,115 @@
+"""A training under way on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import datetime, timezone
+from typing import Generic, TypeVar
+
+from silverprint import _core
+from silverprint.errors import TrainingCancelled
+from silverprint.training.program import Program
+from silverprint.training.progress import Phase, Progress
+
+Result = TypeVar("Result")
+
+_POLL = 0.2
+"""Seconds between looks for Ctrl-C while waiting."""
+
+
+class Job(Generic[Result]):
+    """A training that was started; it goes on whether or not anybody waits.
+
+    Thread-safe: all members may be used from any thread. The job can be awaited.
+    """
+
+    def __init__(self, program: Program[Result]) -> None:
+        self._program = program
+        self._cancel = _core.runtime.CancelToken()
+        self._future: Future[Result] = Future()
+        self._future.set_running_or_notify_cancel()
+        self._started = self._phase_started = time.monotonic()
+        self._phase = program.phase
+        self.start_date = datetime.now(timezone.utc)
+        self._thread = threading.Thread(target=self._run, name="silverprint-job", daemon=True)
+        self._thread.start()
+
+    @property
+    def phase(self) -> Phase:
+        """What the job is doing."""
+        return self._program.phase
+
+    @property
+    def progress(self) -> Progress:
+        """Where the job stands."""
+        now = time.monotonic()
+        program = self._program
+        return Progress(
+            program.phase,
+            program.item_count,
+            program.total_item_count,
+            now - self._started,
+            now - self._phase_started,
+            dict(program.metrics),
+        )
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancel.cancelled
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result, or an error in its place."""
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """Ask the job to stop; `result` then raises TrainingCancelled."""
+        self._cancel.cancel()
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Wait for the result. Ctrl-C cancels the job.
+
+        Raises:
+            TrainingCancelled: the job was cancelled.
+            TimeoutError: it is not done after `timeout` seconds; it goes on.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while True:
+                left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
+                try:
+                    return self._future.result(max(left, 0))
+                except FutureTimeoutError:
+                    if self._future.done():
+                        raise
+                    if deadline is not None and time.monotonic() >= deadline:
+                        raise TimeoutError(f"not done after {timeout} seconds") from None
+        except KeyboardInterrupt:
+            self.cancel()
+            self._thread.join()
+            raise
+
+    def __await__(self) -> Generator[object, None, Result]:
+        import asyncio
+
+        return asyncio.wrap_future(self._future).__await__()
+
+    def _run(self) -> None:
+        try:
+            while self._program.phase is not Phase.DONE:
+                if self._cancel.cancelled:
+                    raise TrainingCancelled("the training was cancelled")
+                if self._program.phase is not self._phase:
+                    self._phase = self._program.phase
+                    self._phase_started = time.monotonic()
+                self._program.advance(self._cancel)
+            self._future.set_result(self._program.result())
+        except BaseException as error:
+            self._future.set_exception(error)
+        finally:
+            self._program.close()

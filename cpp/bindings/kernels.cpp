@@ -27,7 +27,7 @@ Array<float> gemm(const std::string& isa, const py::array_t<float>& a, const Arr
   return result;
 }
 
-py::tuple softmax(const std::string& isa, const Array<float>& scores, std::size_t classes) {
+py::typing::Tuple<Array<float>, Array<float>, Array<float>> softmax(const std::string& isa, const Array<float>& scores, std::size_t classes) {
   if (scores.ndim() != 2 || classes < 1 || classes > extent(scores, 1)) invalid("softmax: expected (rows, stride)");
   Array<float> result(std::vector<py::ssize_t>{scores.shape(0), scores.shape(1)}, scores.data());
   Array<float> largest(scores.shape(0)), sum(scores.shape(0));

@@ -5,15 +5,17 @@
 namespace silverprint::bindings {
 namespace {
 
-py::list to_arrays(const std::vector<Tensor>& tensors) {
-  py::list arrays;
+py::typing::List<Array<float>> to_arrays(const std::vector<Tensor>& tensors) {
+  py::typing::List<Array<float>> arrays;
   for (const Tensor& tensor : tensors) arrays.append(Array<float>(tensor.shape, tensor.values.data()));
   return arrays;
 }
 
-py::list describe(const std::vector<TensorDescription>& tensors) {
-  py::list list;
-  for (const auto& tensor : tensors) list.append(py::make_tuple(tensor.name, tensor.type, tensor.shape));
+using Description = std::tuple<std::string, int, std::vector<std::int64_t>>;
+
+std::vector<Description> describe(const std::vector<TensorDescription>& tensors) {
+  std::vector<Description> list;
+  for (const auto& tensor : tensors) list.emplace_back(tensor.name, tensor.type, tensor.shape);
   return list;
 }
 
@@ -36,8 +38,8 @@ void bind_runtime(py::module_& module) {
       "library_info",
       [](const std::string& path) {
         const RuntimeLibrary& library = runtime_library(path);
-        py::dict info;
-        info["path"] = library.path();
+        py::typing::Dict<py::str, py::object> info;
+        info["path"] = py::cast(library.path());
         info["version"] = library.version();
         info["providers"] = library.providers();
         info["build"] = library.build_info();

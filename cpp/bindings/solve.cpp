@@ -7,6 +7,8 @@
 namespace silverprint::bindings {
 namespace {
 
+using State = py::typing::Dict<py::str, py::object>;
+
 std::unique_ptr<LogisticRegression> make_solver(const Array<float>& features, const Array<std::int64_t>& rows,
                                                 const Array<std::int32_t>& labels, std::size_t classes, double l2,
                                                 const std::optional<Array<float>>& class_weights, double tolerance,
@@ -39,9 +41,9 @@ std::unique_ptr<LogisticRegression> make_solver(const Array<float>& features, co
   return std::make_unique<LogisticRegression>(problem, l2, tolerance, threads);
 }
 
-py::dict get_state(const LogisticRegression& solver) {
+State get_state(const LogisticRegression& solver) {
   const NewtonCg::State& state = solver.state();
-  py::dict dict;
+  State dict;
   dict["w"] = Array<float>(static_cast<py::ssize_t>(state.w.size()), state.w.data());
   dict["anchor"] = Array<float>(static_cast<py::ssize_t>(state.anchor.size()), state.anchor.data());
   dict["iteration"] = state.iteration;
@@ -51,7 +53,7 @@ py::dict get_state(const LogisticRegression& solver) {
   return dict;
 }
 
-void set_state(LogisticRegression& solver, const py::dict& dict) {
+void set_state(LogisticRegression& solver, const State& dict) {
   const auto w = dict["w"].cast<Array<float>>(), anchor = dict["anchor"].cast<Array<float>>();
   NewtonCg::State state{{w.data(), w.data() + w.size()},
                         {anchor.data(), anchor.data() + anchor.size()},
@@ -62,7 +64,7 @@ void set_state(LogisticRegression& solver, const py::dict& dict) {
   solver.restore(std::move(state));
 }
 
-py::tuple get_weights(const LogisticRegression& solver) {
+py::typing::Tuple<Array<float>, Array<float>> get_weights(const LogisticRegression& solver) {
   Array<float> weights({solver.mean().size(), solver.classes()});
   Array<float> intercepts(static_cast<py::ssize_t>(solver.classes()));
   solver.weights(mutable_view(weights), mutable_view(intercepts));

@@ -1,0 +1,94 @@
+"""From a folder of labelled photos to a trained image classifier, as Core ML and ONNX files."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from silverprint import _core
+from silverprint.errors import (
+    BackboneError,
+    ExportError,
+    InvalidDataError,
+    InvalidParameterError,
+    OnnxRuntimeError,
+    SilverprintError,
+    TrainingCancelled,
+)
+
+if TYPE_CHECKING:
+    from silverprint.classifier.classifier import ImageClassifier
+    from silverprint.classifier.load import load
+    from silverprint.classifier.parameters import LogisticRegressor, ModelParameters
+    from silverprint.data.rule import PictureRule
+    from silverprint.data.source import DataSource
+    from silverprint.data.splits import Split
+    from silverprint.features.extractor import CustomFeatureExtractor
+    from silverprint.features.prints import ScenePrint
+    from silverprint.inspect.config import show_config
+    from silverprint.model.metadata import ModelMetadata
+    from silverprint.model.metrics import ClassifierMetrics
+    from silverprint.training.job import Job
+    from silverprint.training.progress import Phase, Progress
+
+__version__: str = _core.build.version
+
+# Loaded on first touch: `import silverprint` costs numpy and the extension.
+_HOMES = {
+    "ClassifierMetrics": "model.metrics",
+    "CustomFeatureExtractor": "features.extractor",
+    "DataSource": "data.source",
+    "ImageClassifier": "classifier.classifier",
+    "Job": "training.job",
+    "LogisticRegressor": "classifier.parameters",
+    "ModelMetadata": "model.metadata",
+    "ModelParameters": "classifier.parameters",
+    "Phase": "training.progress",
+    "PictureRule": "data.rule",
+    "Progress": "training.progress",
+    "ScenePrint": "features.prints",
+    "Split": "data.splits",
+    "load": "classifier.load",
+    "show_config": "inspect.config",
+}
+
+__all__ = [
+    "BackboneError",
+    "ClassifierMetrics",
+    "CustomFeatureExtractor",
+    "DataSource",
+    "ExportError",
+    "ImageClassifier",
+    "InvalidDataError",
+    "InvalidParameterError",
+    "Job",
+    "LogisticRegressor",
+    "ModelMetadata",
+    "ModelParameters",
+    "OnnxRuntimeError",
+    "Phase",
+    "PictureRule",
+    "Progress",
+    "ScenePrint",
+    "SilverprintError",
+    "Split",
+    "TrainingCancelled",
+    "load",
+    "show_config",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        from silverprint.errors import nearest
+
+        raise AttributeError(
+            f"module 'silverprint' has no attribute {name!r}{nearest(name, __all__)}"
+        )
+    value = getattr(import_module(f"silverprint.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

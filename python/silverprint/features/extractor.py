@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from silverprint.data.decode import Picture
 
-_DEFAULT_CROP_AND_SCALE = "scale_fill"
+DEFAULT_CROP_AND_SCALE = "center_crop"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class GraphFunction:
         self, pixels: npt.NDArray[np.uint8], cancel: _core.runtime.CancelToken
     ) -> npt.NDArray[np.float32]:
         """The output, float32 (dimension,), for uint8 RGB pixels (height, width, 3)."""
-        return self._extractor.run(pixels, self._outputs, cancel)[0][0]
+        row: npt.NDArray[np.float32] = self._extractor.run(pixels, self._outputs, cancel)[0][0]
+        return row
 
     def run_tensor(self, tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The output, float32 (n, dimension), for image tensors (n, 3, height, width)."""
@@ -191,8 +192,8 @@ class CustomFeatureExtractor(FeatureExtractor):
         mean, std: normalisation on the 0..255 scale, (x - mean) / std, for red, green and blue.
             None: from the file's metadata (``mean``, ``std``). A graph that normalises itself
             takes ``mean=(0, 0, 0), std=(1, 1, 1)``.
-        channel_order: "RGB" or "BGR", what the backbone expects. None: as its metadata says, or RGB.
-        crop_and_scale: how pictures are brought to size, see `PictureRule`. None: "scale_fill".
+        channel_order: "RGB" or "BGR", as the backbone expects. None: as its metadata says, or RGB.
+        crop_and_scale: how pictures are brought to size, see `PictureRule`. None: "center_crop".
         provider: ONNX Runtime's execution provider.
 
     Raises:
@@ -228,7 +229,7 @@ class CustomFeatureExtractor(FeatureExtractor):
             raise InvalidParameterError("channel_order", order, "'RGB' or 'BGR'")
         size = self._size(model, entries)
         output = self.output_name or model.graph.output[0].name
-        rule = PictureRule(*size, self.crop_and_scale or _DEFAULT_CROP_AND_SCALE)
+        rule = PictureRule(*size, self.crop_and_scale or DEFAULT_CROP_AND_SCALE)
         return make_backbone(
             model,
             path=path,
@@ -329,7 +330,8 @@ def make_backbone(
 
 
 def _serialize(model: onnx.ModelProto) -> bytes:
-    return model.SerializeToString(deterministic=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def _as_list(pictures: Sequence[Picture]) -> Sequence[Picture]:

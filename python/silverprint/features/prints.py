@@ -10,7 +10,12 @@ from typing import Any
 from silverprint.data.rule import PictureRule
 from silverprint.errors import InvalidParameterError
 from silverprint.features import graph as graphs
-from silverprint.features.extractor import Backbone, FeatureExtractor, make_backbone
+from silverprint.features.extractor import (
+    DEFAULT_CROP_AND_SCALE,
+    Backbone,
+    FeatureExtractor,
+    make_backbone,
+)
 from silverprint.features.runtime import CPU
 
 REVISIONS = (0,)
@@ -25,7 +30,7 @@ class ScenePrint(FeatureExtractor):
 
     Args:
         revision: None is the newest, resolved at once so that it is stored with what it made.
-        crop_and_scale: how pictures are brought to size, see `PictureRule`. None: "scale_fill".
+        crop_and_scale: how pictures are brought to size, see `PictureRule`. None: "center_crop".
         provider: ONNX Runtime's execution provider.
 
     Raises:
@@ -55,7 +60,7 @@ class ScenePrint(FeatureExtractor):
 
     @property
     def rule(self) -> PictureRule:
-        return PictureRule(_SIZE, _SIZE, self.crop_and_scale or "scale_fill")
+        return PictureRule(_SIZE, _SIZE, self.crop_and_scale or DEFAULT_CROP_AND_SCALE)
 
     @cached_property
     def backbone(self) -> Backbone:

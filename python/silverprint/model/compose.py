@@ -1,7 +1,7 @@
 """Backbone and head as one ONNX graph, and back from the file that holds it.
 
-The graph takes ``image`` and gives ``targetProbability`` [N, C] and ``target_index`` [N]. Labels and
-records stand as JSON in the metadata entry "silverprint", which names its format version.
+The graph takes ``image`` and gives ``targetProbability`` [N, C] and ``target_index`` [N]. Labels
+and records stand as JSON in the metadata entry "silverprint", which names its format version.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def compose(backbone: bytes, head: Head, record: ClassifierRecord) -> bytes:
     graph.node.extend(
         [
             helper.make_node("Gemm", inputs, [OURS + "scores"], OURS + "head"),
-            helper.make_node("Softmax", [OURS + "scores"], [PROBABILITIES], OURS + "softmax", axis=1),
+            helper.make_node(
+                "Softmax", [OURS + "scores"], [PROBABILITIES], OURS + "softmax", axis=1
+            ),
             helper.make_node(
                 "ArgMax", [PROBABILITIES], [INDEX], OURS + "answer", axis=1, keepdims=0
             ),

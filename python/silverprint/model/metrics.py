@@ -203,10 +203,9 @@ class ClassifierMetrics:
 
     def __repr__(self) -> str:
         low, high = self.accuracy_interval
-        lines = [
-            f"accuracy {self.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}) "
-            f"on {self.count} pictures, log loss {self.log_loss:.3f}"
-        ]
+        interval = f"95 % interval {low:.3f} to {high:.3f}"
+        loss = f"log loss {self.log_loss:.3f}"
+        lines = [f"accuracy {self.accuracy:.3f} ({interval}) on {self.count} pictures, {loss}"]
         worst = sorted(self.precision_recall, key=lambda row: (not row.recall <= 1, row.recall))
         width = max(len(row.label) for row in worst[:10])
         lines.append(f"{'label':<{width}}  precision  recall  pictures")

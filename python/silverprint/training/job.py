@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from datetime import datetime, timezone
-from typing import Generic, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
 
 from silverprint import _core
 from silverprint.errors import TrainingCancelled
@@ -25,16 +25,23 @@ class Job(Generic[Result]):
     """A training that was started; it goes on whether or not anybody waits.
 
     Thread-safe: all members may be used from any thread. The job can be awaited.
+
+    Args:
+        program: what to carry out.
+        finish: makes the job's result of the program's; None: it is the program's.
     """
 
-    def __init__(self, program: Program[Result]) -> None:
+    def __init__(
+        self, program: Program[Any], finish: Callable[[Any], Result] | None = None
+    ) -> None:
         self._program = program
+        self._finish = finish
         self._cancel = _core.runtime.CancelToken()
         self._future: Future[Result] = Future()
         self._future.set_running_or_notify_cancel()
         self._started = self._phase_started = time.monotonic()
         self._phase = program.phase
-        self.start_date = datetime.now(timezone.utc)
+        self.start_date = datetime.now(UTC)
         self._thread = threading.Thread(target=self._run, name="silverprint-job", daemon=True)
         self._thread.start()
 
@@ -108,7 +115,8 @@ class Job(Generic[Result]):
                     self._phase = self._program.phase
                     self._phase_started = time.monotonic()
                 self._program.advance(self._cancel)
-            self._future.set_result(self._program.result())
+            result = self._program.result()
+            self._future.set_result(self._finish(result) if self._finish else result)
         except BaseException as error:
             self._future.set_exception(error)
         finally:

@@ -49,7 +49,9 @@ class Progress:
     @property
     def rate(self) -> float | None:
         """Items of this phase per second; None before the first."""
-        return self.item_count / self.phase_elapsed if self.item_count and self.phase_elapsed else None
+        return (
+            self.item_count / self.phase_elapsed if self.item_count and self.phase_elapsed else None
+        )
 
     @property
     def remaining(self) -> float | None:

@@ -1,0 +1,12 @@
+"""
+The native core; use it through the silverprint package.
+"""
+
+from __future__ import annotations
+from . import build
+from . import image
+from . import kernels
+from . import runtime
+from . import solve
+
+__all__: list[str] = ["build", "image", "kernels", "runtime", "solve"]

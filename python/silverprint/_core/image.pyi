@@ -1,0 +1,21 @@
+"""
+From pixels to the image tensor.
+"""
+
+from __future__ import annotations
+import numpy
+import numpy.typing
+import typing
+
+__all__: list[str] = ["prepare"]
+
+def prepare(
+    picture: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+    height: typing.SupportsInt | typing.SupportsIndex,
+    width: typing.SupportsInt | typing.SupportsIndex,
+    crop_and_scale: str,
+    order: str = "rgb",
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    The image tensor, float32 (3, height, width), whole levels 0..255, of a uint8 picture (h, w, c).
+    """

@@ -1,0 +1,180 @@
+"""What a classifier is to be: frozen records whose repr can be pasted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import wraps
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from silverprint.data.rule import CROP_AND_SCALE
+from silverprint.data.source import DataSource
+from silverprint.data.splits import Split, check_seed
+from silverprint.errors import InvalidDataError, InvalidParameterError, nearest
+from silverprint.features.extractor import FeatureExtractor
+from silverprint.features.prints import ScenePrint
+
+Record = TypeVar("Record")
+
+L2_GRID = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
+"""What ``l2="auto"`` chooses from, strongest first: each fit starts from the last."""
+
+
+def _name_unknown(cls: type[Record]) -> type[Record]:
+    """Make an unknown parameter an InvalidParameterError that names the nearest one."""
+    known = [entry.name for entry in fields(cls)]  # type: ignore[arg-type]
+    made = cls.__init__
+
+    @wraps(made)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        for name, value in kwargs.items():
+            if name not in known:
+                raise InvalidParameterError(
+                    name, value, f"one of {', '.join(known)}{nearest(name, known)}"
+                )
+        made(self, *args, **kwargs)
+
+    cls.__init__ = init  # type: ignore[method-assign]
+    return cls
+
+
+@_name_unknown
+@dataclass(frozen=True)
+class LogisticRegressor:
+    """Multinomial logistic regression on standardised features.
+
+    Minimises mean log loss + l2/2 * (sum of squared weights), intercepts free.
+
+    Args:
+        l2: strength of the penalty, or "auto": the value of `L2_GRID` with the least log loss on
+            held-out pictures.
+        class_weights: how much a picture of each label counts: None, all the same; "balanced",
+            in inverse proportion to the label's count; or {label: weight}, 1 where a label is
+            not named.
+
+    Raises:
+        InvalidParameterError: a parameter has a value that is not allowed.
+    """
+
+    l2: float | Literal["auto"] = "auto"
+    class_weights: Literal["balanced"] | Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.l2 != "auto" and not _is_positive(self.l2):
+            raise InvalidParameterError("l2", self.l2, "'auto' or a positive number")
+        weights = self.class_weights
+        if isinstance(weights, Mapping):
+            for label, weight in weights.items():
+                if not _is_positive(weight):
+                    raise InvalidParameterError(
+                        f"class_weights[{label!r}]", weight, "a positive number"
+                    )
+        elif weights is not None and weights != "balanced":
+            raise InvalidParameterError(
+                "class_weights", weights, "None, 'balanced' or {label: weight}"
+            )
+
+    def weights_of(
+        self, labels: Sequence[str], counts: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.float32] | None:
+        """One weight for each of `labels` with `counts` pictures, float32, or None for all 1.
+
+        Raises:
+            InvalidParameterError: a weight is given to a label that is not there.
+        """
+        if self.class_weights is None:
+            return None
+        if not isinstance(self.class_weights, Mapping):
+            balanced = counts.sum() / (len(counts) * np.maximum(counts, 1))
+            return np.asarray(balanced, np.float32)
+        for label in self.class_weights:
+            if label not in labels:
+                raise InvalidParameterError(
+                    "class_weights", label, f"labels of the data{nearest(label, labels)}"
+                )
+        return np.asarray([self.class_weights.get(label, 1.0) for label in labels], np.float32)
+
+
+@_name_unknown
+@dataclass(frozen=True)
+class ModelParameters:
+    """How to train an `ImageClassifier`.
+
+    Args:
+        feature_extractor: `ScenePrint` or `CustomFeatureExtractor`.
+        classifier: `LogisticRegressor`.
+        validation: "automatic": five folds, so that every picture has an answer from a head that
+            never saw it, and the final head is trained on all (a held-out share above 5,000
+            pictures). `Split`: a share that the final head never sees. A `DataSource` (or what
+            makes one): those pictures. None: no validation.
+        max_iterations: solver iterations of each fit at most; None: until converged.
+        crop_and_scale: how pictures are brought to size, see `PictureRule`; None: as the
+            extractor says.
+        seed: of everything random.
+
+    Raises:
+        InvalidParameterError: a parameter has a value that is not allowed, or is not known.
+    """
+
+    feature_extractor: FeatureExtractor = field(default_factory=ScenePrint)
+    classifier: LogisticRegressor = field(default_factory=LogisticRegressor)
+    validation: Any = "automatic"
+    max_iterations: int | None = None
+    crop_and_scale: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.feature_extractor, FeatureExtractor):
+            raise InvalidParameterError(
+                "feature_extractor",
+                self.feature_extractor,
+                "ScenePrint(...) or CustomFeatureExtractor(...)",
+            )
+        if not isinstance(self.classifier, LogisticRegressor):
+            raise InvalidParameterError("classifier", self.classifier, "LogisticRegressor(...)")
+        limit = self.max_iterations
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise InvalidParameterError("max_iterations", limit, "None or a whole number above 0")
+        if self.crop_and_scale is not None and self.crop_and_scale not in CROP_AND_SCALE:
+            known = ", ".join(CROP_AND_SCALE)
+            raise InvalidParameterError(
+                "crop_and_scale",
+                self.crop_and_scale,
+                f"None or one of {known}{nearest(self.crop_and_scale, CROP_AND_SCALE)}",
+            )
+        check_seed(self.seed)
+        object.__setattr__(self, "validation", _validation(self.validation))
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """`feature_extractor` with `crop_and_scale` applied."""
+        return self.feature_extractor.with_crop_and_scale(self.crop_and_scale)
+
+
+def _validation(value: Any) -> Any:
+    if value is None or isinstance(value, (Split, DataSource)):
+        return value
+    if isinstance(value, str) and value == "automatic":
+        return value
+    if isinstance(value, str) and not nearest(value, ["automatic"]):
+        try:
+            return DataSource.of(value)
+        except InvalidDataError as error:
+            raise InvalidParameterError(
+                "validation", value, f"'automatic', Split(...), a DataSource or None ({error})"
+            ) from error
+    if isinstance(value, Mapping) or hasattr(value, "__fspath__"):
+        return DataSource.of(value)
+    hint = nearest(value, ["automatic"])
+    raise InvalidParameterError(
+        "validation", value, f"'automatic', Split(...), a DataSource or None{hint}"
+    )
+
+
+def _is_positive(value: object) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0  # type: ignore[arg-type,operator]

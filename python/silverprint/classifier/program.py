@@ -1,0 +1,295 @@
+"""Training an image classifier, as phases that do one unit of work at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from silverprint import _core
+from silverprint.classifier.fitting import Fit, Problem, Rows, Search, final_fit
+from silverprint.classifier.parameters import ModelParameters
+from silverprint.data.source import DataSource
+from silverprint.data.splits import Split, held_out
+from silverprint.errors import InvalidDataError
+from silverprint.features.extraction import (
+    FeatureBlock,
+    FloatMatrix,
+    check_failures,
+    extract_blocks,
+    summarise_failures,
+)
+from silverprint.model.compose import ClassifierRecord, compose
+from silverprint.model.metadata import ModelMetadata
+from silverprint.model.metrics import ClassifierMetrics
+from silverprint.training.progress import Phase
+
+_log = logging.getLogger("silverprint")
+
+BLOCK_SIZE = 256
+DEFAULT_MAX_UNREADABLE = 0.05
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """What training gives: the composed model, its record, and metrics with their mistakes."""
+
+    model: bytes
+    record: ClassifierRecord
+    training_metrics: ClassifierMetrics | None
+    validation_metrics: ClassifierMetrics | None
+
+
+@dataclass
+class _Features:
+    """Features of a data source, as they come in."""
+
+    source: DataSource
+    matrix: FloatMatrix
+    filled: int = 0
+    truth: list[int] = field(default_factory=list)
+    paths: list[object] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    failures: list[tuple[str, InvalidDataError]] = field(default_factory=list)
+
+    def add(self, block: FeatureBlock, index_of: dict[str, int]) -> None:
+        self.matrix[self.filled : self.filled + len(block.features)] = block.features
+        self.filled += len(block.features)
+        self.digests += block.digests
+        for position in block.positions.tolist():
+            path, label = self.source.items[position]
+            self.paths.append(path)
+            self.truth.append(index_of[label])
+        self.failures += [(self.source.items[i][1], error) for i, error in block.failures]
+
+    @property
+    def rows(self) -> FloatMatrix:
+        return self.matrix[: self.filled]
+
+
+class ClassifierProgram:
+    """See `silverprint.training.program.Program`."""
+
+    def __init__(
+        self,
+        data: DataSource,
+        parameters: ModelParameters,
+        *,
+        threads: int | None = None,
+        max_unreadable: float = DEFAULT_MAX_UNREADABLE,
+    ) -> None:
+        data.require_labels()
+        self._data = data
+        self._parameters = parameters
+        self._threads = threads
+        self._max_unreadable = max_unreadable
+        self._index_of = {label: i for i, label in enumerate(data.labels)}
+        self._validation_data = check_labels(parameters.validation, data.labels)
+        self._sources = [data] + ([self._validation_data] if self._validation_data else [])
+        self._features: list[_Features] = []
+        self._blocks: Iterator[FeatureBlock] | None = None
+        self._search: Search | None = None
+        self._fit: Fit | None = None
+        self._trained: TrainedClassifier | None = None
+        self._read = 0
+        self._iterations = 0
+        self.phase = Phase.INITIALIZED
+        self.metrics: dict[str, float] = {}
+
+    @property
+    def item_count(self) -> int:
+        if self.phase is Phase.EXTRACTING_FEATURES:
+            return self._read
+        return self._search.done if self._search and self.phase is Phase.TRAINING else 0
+
+    @property
+    def total_item_count(self) -> int | None:
+        if self.phase is Phase.EXTRACTING_FEATURES:
+            return sum(map(len, self._sources))
+        return self._search.total + 1 if self._search and self.phase is Phase.TRAINING else None
+
+    def advance(self, cancel: _core.runtime.CancelToken) -> None:
+        if self.phase is Phase.INITIALIZED:
+            # Looked up here, so that a broken installation shows before anything is read.
+            _ = self._parameters.extractor.function
+            self.phase = Phase.EXTRACTING_FEATURES
+        elif self.phase is Phase.EXTRACTING_FEATURES:
+            self._extract(cancel)
+        elif self.phase is Phase.TRAINING:
+            self._train(cancel)
+        elif self.phase is Phase.EVALUATING:
+            self._evaluate()
+            self.phase = Phase.DONE
+
+    def result(self) -> TrainedClassifier:
+        assert self._trained is not None
+        return self._trained
+
+    def close(self) -> None:
+        if self._blocks is not None:
+            self._blocks.close()  # type: ignore[attr-defined]
+            self._blocks = None
+
+    def _extract(self, cancel: _core.runtime.CancelToken) -> None:
+        """One block of pictures."""
+        if self._blocks is None:
+            source = self._sources[len(self._features)]
+            function = self._parameters.extractor.function
+            read_before = self._read
+            matrix = np.empty((len(source), function.dimension), np.float32)
+            self._features.append(_Features(source, matrix))
+
+            def progress(done: int, total: int) -> None:
+                self._read = read_before + done
+
+            self._blocks = extract_blocks(
+                [path for path, _ in source.items],
+                function,
+                block_size=BLOCK_SIZE,
+                threads=self._threads,
+                progress=progress,
+                cancel=cancel,
+            )
+        features = self._features[-1]
+        block = next(self._blocks, None)
+        if block is not None:
+            features.add(block, self._index_of)
+            return
+        self._blocks = None
+        check_failures(
+            features.failures,
+            Counter(label for _, label in features.source.items),
+            origin=features.source.origin,
+            max_unreadable=self._max_unreadable,
+        )
+        if features.failures:
+            summary = summarise_failures([error for _, error in features.failures])
+            _log.warning("%d pictures left out: %s", len(features.failures), summary)
+        if len(self._features) == len(self._sources):
+            self._prepare_training()
+            self.phase = Phase.TRAINING
+
+    def _prepare_training(self) -> None:
+        features, parameters = self._features[0], self._parameters
+        self._problem = Problem(
+            features.rows,
+            np.asarray(features.truth, np.int32),
+            features.digests,
+            self._data.labels,
+            parameters.classifier,
+            parameters.max_iterations,
+            parameters.seed,
+        )
+        every: Rows = np.arange(features.filled)
+        self._train_rows, self._held_rows = every, every[:0]
+        if isinstance(parameters.validation, Split):
+            split = parameters.validation
+            held = held_out(features.digests, self._problem.truth, split.ratio, split.seed)
+            self._train_rows, self._held_rows = every[~held], every[held]
+        needs_answers = parameters.validation == "automatic"
+        if needs_answers or parameters.classifier.l2 == "auto":
+            self._search = Search(self._problem, self._train_rows)
+
+    def _train(self, cancel: _core.runtime.CancelToken) -> None:
+        """One solver iteration."""
+        if self._search is not None and self._search.step(cancel):
+            return
+        if self._fit is None:
+            given = self._parameters.classifier.l2
+            l2 = self._search.l2 if given == "auto" and self._search else given
+            self._l2 = float(l2)
+            self._fit = final_fit(self._problem, self._train_rows, self._l2)
+        if not self._fit.step(cancel):
+            if self._fit.stopped_early:
+                _log.warning(
+                    "stopped after max_iterations=%s before the solver converged",
+                    self._parameters.max_iterations,
+                )
+            self.phase = Phase.EVALUATING
+
+    def _evaluate(self) -> None:
+        assert self._fit is not None
+        features, problem = self._features[0], self._problem
+        rows = self._train_rows
+        training = ClassifierMetrics.measure(
+            problem.labels,
+            problem.truth[rows],
+            self._fit.probabilities(problem.features[rows]),
+            [features.paths[i] for i in rows],
+        )
+        validation = self._validate()
+        counts = Counter(problem.labels[i] for i in problem.truth[rows].tolist())
+        record = ClassifierRecord(
+            labels=problem.labels,
+            rule=self._parameters.extractor.rule,
+            extractor=self._parameters.extractor.backbone.record,
+            head={
+                "kind": "logistic_regression",
+                "l2": self._l2,
+                "iterations": self._fit.iterations,
+                "converged": not self._fit.stopped_early,
+                "constant_features": self._fit.constant_features,
+            },
+            training={
+                "counts": dict(sorted(counts.items())),
+                "seed": self._parameters.seed,
+                "validation": _validation_name(self._parameters.validation),
+            },
+            training_metrics=training,
+            validation_metrics=validation,
+            metadata=ModelMetadata(),
+        )
+        self.metrics["training_accuracy"] = training.accuracy
+        if validation is not None:
+            self.metrics["validation_accuracy"] = validation.accuracy
+        model = compose(self._parameters.extractor.backbone.graph, self._fit.head(), record)
+        self._trained = TrainedClassifier(model, record, training, validation)
+
+    def _validate(self) -> ClassifierMetrics | None:
+        assert self._fit is not None
+        problem, features = self._problem, self._features[0]
+        if self._parameters.validation is None:
+            return None
+        if self._validation_data is not None:
+            other = self._features[1]
+            answers = self._fit.probabilities(other.rows)
+            truth = np.asarray(other.truth, np.int32)
+            return ClassifierMetrics.measure(problem.labels, truth, answers, other.paths)
+        if isinstance(self._parameters.validation, Split):
+            rows = self._held_rows
+            answers = self._fit.probabilities(problem.features[rows])
+        else:
+            assert self._search is not None
+            rows = self._search.held_out
+            answers = self._search.answers[rows]
+        if not len(rows):
+            _log.warning("no validation: every label has a single picture")
+            return None
+        paths = [features.paths[i] for i in rows]
+        return ClassifierMetrics.measure(problem.labels, problem.truth[rows], answers, paths)
+
+
+def check_labels(data: object, labels: tuple[str, ...]) -> DataSource | None:
+    """`data` if it is a data source.
+
+    Raises:
+        InvalidDataError: it has labels that are not among `labels`.
+    """
+    if not isinstance(data, DataSource):
+        return None
+    unknown = sorted(set(data.labels) - set(labels))
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:10]))
+        raise InvalidDataError(
+            data.origin, f"labels that the model does not know: {shown}; it knows {list(labels)}"
+        )
+    return data
+
+
+def _validation_name(validation: object) -> str:
+    if isinstance(validation, Split):
+        return f"split {validation.ratio:g}"
+    return "data" if isinstance(validation, DataSource) else str(validation).lower()

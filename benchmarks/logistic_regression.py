@@ -20,7 +20,7 @@ from crops import load_features
 from logistic_problem import Problem, Weights, solve
 
 _SIZES = ((5000, 10), (20000, 50))
-_QUICK_SIZES = ((1000, 10),)
+_QUICK_SIZES = ((1000, 5),)
 _PENALTIES = (0.05, 0.01, 0.001)
 _DEFAULT_TOLERANCE = 1e-5
 _TIGHT = 1e-10
@@ -63,6 +63,7 @@ def main() -> None:
             dropped = features.train.shape[1] - problem.x.shape[1]
             say(f"### {rows} × {problem.x.shape[1]} × {classes} ({dropped} dead features left out)")
             say()
+            hopeless: dict[str, str] = {}
             for l2 in [0.01] if args.quick else args.l2:
                 note(f"{rows} x {classes}, l2 {l2:g}")
                 compare(
@@ -71,11 +72,17 @@ def main() -> None:
                     args.threads,
                     args.rival_seconds,
                     args.rounds,
+                    hopeless,
                 )
 
 
 def compare(
-    problem: Problem, target: float, threads: int, rival_seconds: float, rounds: int
+    problem: Problem,
+    target: float,
+    threads: int,
+    rival_seconds: float,
+    rounds: int,
+    hopeless: dict[str, str],
 ) -> None:
     """Print the comparison on one problem."""
     best, optimum = find_optimum(problem, threads)
@@ -90,7 +97,7 @@ def compare(
         f"silverprint, {steps} iterations",
         lambda: solve(problem, _TIGHT, threads, lambda done, _: done == steps)[1],
     )
-    contenders, misses = find_rivals(problem, optimum, target, rival_seconds)
+    contenders, misses = find_rivals(problem, optimum, target, rival_seconds, hopeless)
     for contender in contenders:
         contender()
     fastest = min(contenders, key=lambda c: c.seconds[0], default=None)
@@ -120,16 +127,17 @@ def find_optimum(problem: Problem, threads: int) -> tuple[Weights, float]:
 
 
 def find_rivals(
-    problem: Problem, optimum: float, target: float, seconds: float
+    problem: Problem, optimum: float, target: float, seconds: float, hopeless: dict[str, str]
 ) -> tuple[list[Timed], list[tuple[str, str]]]:
     """The solvers that reach the target, and (solver, how far it came) of the others.
 
-    None is given more than three times what the fastest so far took.
+    None is given more than three times what the fastest so far took. One that did not finish a
+    single iteration by then is entered in `hopeless`, and not run again at this size.
     """
     found, misses = [], []
     for solver, dtype in rivals.SOLVERS:
         title = f"scikit-learn {solver} {dtype}"
-        reason = rivals.infeasible(problem, solver)
+        reason = hopeless.get(title) or rivals.infeasible(problem, solver)
         if reason:
             misses.append((title, f"not run: {reason}"))
             continue
@@ -138,6 +146,8 @@ def find_rivals(
         if result.iterations is None:
             reason = f"not reached in {result.seconds:.1f} s: excess {result.excess:.0e}"
             misses.append((title, reason))
+            if result.tried <= 1:
+                hopeless[title] = f"one iteration takes {result.seconds:.1f} s"
             continue
         seconds = min(seconds, max(1.0, 3 * result.seconds))
         found.append(

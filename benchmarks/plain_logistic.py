@@ -40,11 +40,13 @@ class Search:
 
     Attributes:
         iterations: outer iterations that it takes; None: not reached.
+        tried: iterations that it finished.
         seconds: how long it ran.
         excess: of the last point looked at, relative to the optimum.
     """
 
     iterations: int | None
+    tried: int
     seconds: float
     excess: float
 
@@ -96,11 +98,13 @@ def search(
     looked = 0.0
     excess = float("nan")
     reached: int | None = None
+    tried = 0
     spent = 0.0
     begin = time.perf_counter()
 
     def look(iteration: int, point: np.ndarray, own_value: float) -> None:
-        nonlocal looked, excess, reached, spent
+        nonlocal looked, excess, reached, spent, tried
+        tried = iteration
         now = time.perf_counter()
         spent = now - begin - looked
         late = spent > seconds
@@ -121,7 +125,7 @@ def search(
             fit(problem, solver, dtype)
     except _Stop:
         pass
-    return Search(reached, spent, excess)
+    return Search(reached, tried, spent, excess)
 
 
 def improve(problem: Problem, begin: Weights, seconds: float) -> Weights:

@@ -1,0 +1,299 @@
+"""Kernels: every instruction set computes the plain table's bytes, and those are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from silverprint import _core
+
+kernels = _core.kernels
+ISAS = _core.build.available_isas()
+SIMD = [name for name in ISAS if name != "plain"]
+
+Floats = npt.NDArray[np.float32]
+
+# Around the width of vectors (8, 16), of tiles and panels (64, 128), and the tails of all of them.
+EDGES = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129]
+seeds = st.integers(0, 2**32 - 1)
+
+every_simd = pytest.mark.parametrize("isa", SIMD)
+many = settings(max_examples=60, deadline=None)
+
+
+def adversarial(rng: np.random.Generator, *shape: int) -> Floats:
+    """Normal numbers, among them zeros of both signs, denormals, and very large and small ones."""
+    array = rng.normal(size=shape).astype(np.float32)
+    special = np.float32([0.0, -0.0, 1e-45, -3e-42, 1.2e-38, 1e-20, -1e15, 3e15, 1.0, -1.0])
+    return np.where(rng.random(shape) < 0.3, rng.choice(special, shape), array)
+
+
+def same_bytes(ours: npt.NDArray[np.generic], plain: npt.NDArray[np.generic]) -> None:
+    assert ours.dtype == plain.dtype
+    assert ours.shape == plain.shape
+    np.testing.assert_array_equal(ours, plain)
+    assert ours.tobytes() == plain.tobytes(), "equal but for the sign of a zero"
+
+
+def strided(a: Floats, layout: str) -> Floats:
+    """`a` itself, or equal values laid out otherwise in memory."""
+    if layout == "transposed":
+        return np.ascontiguousarray(a.T).T
+    if layout == "every other column":
+        wide = np.zeros((a.shape[0], 2 * a.shape[1]), np.float32)
+        wide[:, ::2] = a
+        return wide[:, ::2]
+    if layout == "backwards":
+        return np.ascontiguousarray(a[::-1, ::-1])[::-1, ::-1]
+    return a
+
+
+LAYOUTS = ["contiguous", "transposed", "every other column", "backwards"]
+
+
+def test_plain_is_always_there_and_comes_first() -> None:
+    assert ISAS[0] == "plain"
+    assert _core.build.active_isa() in ISAS
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda isa: kernels.gemm(isa, *[np.zeros((1, 1), np.float32)] * 3),
+        lambda isa: kernels.softmax(isa, np.zeros((1, 1), np.float32), 1),
+    ],
+)
+def test_an_instruction_set_that_is_not_there_is_an_error(call: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match="isa='sse9': not available"):
+        call("sse9")
+
+
+@every_simd
+@many
+@given(
+    m=st.integers(0, 20) | st.sampled_from(EDGES),
+    n=st.integers(0, 20) | st.sampled_from(EDGES),
+    k=st.integers(0, 20) | st.sampled_from(EDGES),
+    layout=st.sampled_from(LAYOUTS),
+    seed=seeds,
+)
+def test_gemm_gives_the_plain_bytes(isa: str, m: int, n: int, k: int, layout: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a = strided(adversarial(rng, m, k), layout)
+    b, c = adversarial(rng, k, n), adversarial(rng, m, n)
+    same_bytes(kernels.gemm(isa, a, b, c), kernels.gemm("plain", a, b, c))
+
+
+@every_simd
+@pytest.mark.parametrize("k", [1, 127, 129])
+@pytest.mark.parametrize("n", EDGES)
+def test_gemm_gives_the_plain_bytes_around_every_edge(isa: str, n: int, k: int) -> None:
+    rng = np.random.default_rng(n * 1000 + k)
+    for m in (1, 2, 5, 6, 7, 12, 13, 24, 25, 129):
+        a, b, c = adversarial(rng, m, k), adversarial(rng, k, n), adversarial(rng, m, n)
+        same_bytes(kernels.gemm(isa, a, b, c), kernels.gemm("plain", a, b, c))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (17, 33, 65), (40, 130, 300)])
+def test_gemm_adds_the_product(m: int, n: int, k: int, layout: str) -> None:
+    rng = np.random.default_rng(m)
+    a, b, c = (rng.normal(size=shape).astype(np.float32) for shape in ((m, k), (k, n), (m, n)))
+    exact = c + a.astype(np.float64) @ b
+    # A chain of k fused multiply-adds: one rounding each, of a sum no larger than `size`.
+    size = np.abs(c) + np.abs(a.astype(np.float64)) @ np.abs(b)
+    ours = kernels.gemm("plain", strided(a, layout), b, c)
+    assert np.all(np.abs(ours - exact) <= 2**-24 * (k + 1) * size)
+
+
+def test_gemm_rounds_once_for_each_multiply_add() -> None:
+    # (1 + e)^2 - 1 - 2e = e^2 is lost where the product is rounded by itself.
+    e = np.float32(2**-12)
+    a, b = np.float32([[1 + e]]), np.float32([[1 + e]])
+    for isa in ISAS:
+        assert kernels.gemm(isa, a, b, np.float32([[-1 - 2 * e]]))[0, 0] == e * e
+
+
+def test_gemm_of_nothing_leaves_what_was_there() -> None:
+    c = np.arange(12, dtype=np.float32).reshape(3, 4)
+    for isa in ISAS:
+        none = kernels.gemm(isa, np.empty((3, 0), np.float32), np.empty((0, 4), np.float32), c)
+        np.testing.assert_array_equal(none, c)
+
+
+def test_gemm_checks_shapes() -> None:
+    a = np.zeros((2, 3), np.float32)
+    with pytest.raises(ValueError, match=r"A \(m, k\), B \(k, n\), C \(m, n\)"):
+        kernels.gemm("plain", a, a, a)
+
+
+@every_simd
+@many
+@given(
+    rows=st.integers(0, 9),
+    classes=st.integers(1, 40) | st.sampled_from(EDGES),
+    padding=st.sampled_from([0, 1, 16]),
+    scale=st.sampled_from([1e-3, 1.0, 30.0, 1e4, 1e38]),
+    seed=seeds,
+)
+def test_softmax_gives_the_plain_bytes(
+    isa: str, rows: int, classes: int, padding: int, scale: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    scores = (rng.uniform(-1, 1, size=(rows, classes + padding)) * scale).astype(np.float32)
+    ours, plain = (kernels.softmax(name, scores, classes) for name in (isa, "plain"))
+    for a, b in zip(ours, plain, strict=True):
+        same_bytes(a, b)
+    # What stands in the padding stays there.
+    same_bytes(ours[0][:, classes:], scores[:, classes:])
+
+
+@every_simd
+@pytest.mark.parametrize("classes", EDGES)
+def test_softmax_gives_the_plain_probabilities_of_zeros_of_both_signs(isa: str, classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    scores = rng.choice(np.float32([0.0, -0.0, -1.0, -1e-45]), size=(50, classes))
+    ours, plain = (kernels.softmax(name, scores, classes) for name in (isa, "plain"))
+    same_bytes(ours[0], plain[0])
+    np.testing.assert_array_equal(ours[1], plain[1])
+    same_bytes(ours[2], plain[2])
+
+
+@pytest.mark.parametrize("classes", [1, 2, 16, 17, 1000])
+def test_softmax_is_softmax(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    scores = (rng.normal(size=(64, classes)) * 5).astype(np.float32)
+    exact = np.exp(scores.astype(np.float64) - scores.max(1, keepdims=True))
+    p, largest, total = kernels.softmax("plain", scores, classes)
+    np.testing.assert_array_equal(largest, scores.max(1))
+    np.testing.assert_allclose(total, exact.sum(1), rtol=1e-6)
+    np.testing.assert_allclose(p, exact / exact.sum(1, keepdims=True), rtol=2e-6, atol=1e-37)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+
+
+def test_the_exponential_is_within_one_unit_in_the_last_place() -> None:
+    x = np.linspace(-87, 0, 200_001, dtype=np.float32)
+    scores = np.stack([np.zeros_like(x), x], axis=1)
+    p, _, total = kernels.softmax("plain", scores, 2)
+    # The other class has exp(0) = 1, so its sum shows exp(x) where that is not small ...
+    near = x > -0.5
+    exact = np.exp(x.astype(np.float64))
+    np.testing.assert_allclose(total[near] - 1, exact[near], rtol=3e-7)
+    # ... and its probability where it is.
+    far = x < -18
+    assert np.all(np.abs(p[far, 1] - exact[far]) <= np.spacing(exact[far].astype(np.float32)))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_softmax_of_extreme_scores_is_finite_and_sums_to_one(isa: str) -> None:
+    largest = np.float32(np.finfo(np.float32).max)
+    scores = np.float32([[largest, -largest, 0], [-largest] * 3, [1e30, 1e30, -1e30], [0, -88, -200]])
+    p, top, total = kernels.softmax(isa, scores, 3)
+    np.testing.assert_array_equal(top, scores.max(1))
+    np.testing.assert_array_equal(total, np.float32([1, 3, 2, 1]))
+    expected = np.float32([[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0], [1, 0, 0]])
+    np.testing.assert_allclose(p, expected, atol=2e-38)
+
+
+def test_softmax_checks_the_number_of_classes() -> None:
+    for classes in (0, 4):
+        with pytest.raises(ValueError, match="softmax"):
+            kernels.softmax("plain", np.zeros((2, 3), np.float32), classes)
+
+
+@every_simd
+@many
+@given(
+    rows=st.integers(0, 9),
+    classes=st.integers(1, 40) | st.sampled_from(EDGES),
+    padding=st.sampled_from([0, 1, 16]),
+    seed=seeds,
+)
+def test_softmax_jacobian_gives_the_plain_bytes(
+    isa: str, rows: int, classes: int, padding: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    p, u = (adversarial(rng, rows, classes + padding) for _ in range(2))
+    weight = adversarial(rng, rows)
+    ours, plain = (kernels.softmax_jacobian(name, p, weight, u, classes) for name in (isa, "plain"))
+    same_bytes(ours, plain)
+    same_bytes(ours[:, classes:], u[:, classes:])
+
+
+def test_softmax_jacobian_is_the_derivative_of_softmax() -> None:
+    rng = np.random.default_rng(0)
+    scores, u = rng.normal(size=(2, 5, 7))
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    weight = rng.random(5)
+    jacobian = np.einsum("ic,cd->icd", p, np.eye(7)) - p[:, :, None] * p[:, None, :]
+    exact = weight[:, None] * np.einsum("icd,id->ic", jacobian, u)
+    ours = kernels.softmax_jacobian("plain", *(np.float32(v) for v in (p, weight, u)), 7)
+    np.testing.assert_allclose(ours, exact, atol=1e-6)
+
+
+def triangle_weights(rng: np.random.Generator, outputs: int, taps: int) -> npt.NDArray[np.int16]:
+    """Weights in 1/16384ths that add up to 16384, as the picture rule makes them."""
+    weight = rng.multinomial(16384, rng.dirichlet(np.ones(taps)), size=outputs)
+    return weight.astype(np.int16)
+
+
+@many
+@given(taps=st.integers(1, 12), count=st.integers(0, 40) | st.sampled_from(EDGES), seed=seeds)
+def test_resample_rows_is_a_rounded_weighted_mean(taps: int, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(np.uint8([0, 1, 127, 128, 254, 255]), size=(taps, count))
+    (weight,) = triangle_weights(rng, 1, taps)
+    exact = (weight.astype(np.int64) @ rows.astype(np.int64) + 128) >> 8
+    for isa in ISAS:
+        same_bytes(kernels.resample_rows(isa, rows, weight), exact.astype(np.int16))
+
+
+@many
+@given(
+    pairs=st.integers(1, 6),
+    pixels=st.integers(1, 50),
+    width=st.integers(0, 20) | st.sampled_from(EDGES),
+    seed=seeds,
+)
+def test_resample_columns_is_a_rounded_weighted_mean(
+    pairs: int, pixels: int, width: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    taps = 2 * pairs
+    row = rng.choice(np.int16([0, 1, 64, 8000, 16319, 16320]), size=(pixels, 3))
+    first = rng.integers(0, pixels, size=width).astype(np.int32)
+    weight = triangle_weights(rng, width, taps)
+    # Past the end of the row lie zeros.
+    padded = np.concatenate([row, np.zeros((taps, 3), np.int16)]).astype(np.int64)
+    index = first[:, None] + np.arange(taps)
+    exact = (np.einsum("xt,xtc->cx", weight.astype(np.int64), padded[index]) + 2**19) >> 20
+    for isa in ISAS:
+        ours = kernels.resample_columns(isa, row, first, weight)
+        same_bytes(ours, np.clip(exact, 0, 255).astype(np.float32))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("level", [0, 1, 100, 255])
+def test_a_constant_stays_exactly_that_constant(isa: str, level: int) -> None:
+    weight = np.int16([5461, 5462, 5461, 0])
+    row = kernels.resample_rows(isa, np.full((4, 60), level, np.uint8), weight)
+    np.testing.assert_array_equal(row, 64 * level)
+    levels = kernels.resample_columns(
+        isa, row.reshape(20, 3), np.arange(17, dtype=np.int32), np.tile(weight, (17, 1))
+    )
+    np.testing.assert_array_equal(levels, level)
+
+
+def test_resampling_checks_shapes() -> None:
+    row = np.zeros((4, 3), np.int16)
+    with pytest.raises(ValueError, match="resample_rows"):
+        kernels.resample_rows("plain", np.zeros((2, 3), np.uint8), np.zeros(3, np.int16))
+    with pytest.raises(ValueError, match="even taps"):
+        kernels.resample_columns("plain", row, np.zeros(1, np.int32), np.zeros((1, 3), np.int16))
+    with pytest.raises(ValueError, match="outside the row"):
+        kernels.resample_columns("plain", row, np.int32([4]), np.zeros((1, 2), np.int16))

@@ -38,24 +38,36 @@ Placement place(const PictureRule& rule, std::size_t picture_width, std::size_t 
 Filter triangle_filter(std::size_t inputs, double begin, double end, std::size_t outputs, bool even) {
   const double scale = (end - begin) / static_cast<double>(outputs);
   const double support = std::max(scale, 1.0);
-  std::size_t taps = std::min(static_cast<std::size_t>(std::ceil(support)) * 2 + 1, inputs);
+  const double last_input = static_cast<double>(inputs);
+  const auto distance = [&](double center, std::size_t input) {
+    return std::abs((static_cast<double>(input) + 0.5 - center) / support);
+  };
+  const auto center_of = [&](std::size_t output) { return begin + (static_cast<double>(output) + 0.5) * scale; };
+
+  // The inputs that an output takes a share of: those less than `support` away.
+  std::vector<std::size_t> low(outputs), high(outputs);
+  std::size_t taps = 1;
+  for (std::size_t i = 0; i < outputs; ++i) {
+    const double center = center_of(i);
+    low[i] = static_cast<std::size_t>(std::clamp(std::floor(center - support + 0.5), 0.0, last_input - 1));
+    high[i] = static_cast<std::size_t>(
+        std::clamp(std::floor(center + support + 0.5), static_cast<double>(low[i]) + 1, last_input));
+    while (high[i] - low[i] > 1 && distance(center, low[i]) >= 1) ++low[i];
+    while (high[i] - low[i] > 1 && distance(center, high[i] - 1) >= 1) --high[i];
+    taps = std::max(taps, high[i] - low[i]);
+  }
   if (even) taps += taps % 2;
+
   Filter filter{taps, std::vector<std::int32_t>(outputs), std::vector<std::int16_t>(outputs * taps)};
   std::vector<double> exact(taps);
   for (std::size_t i = 0; i < outputs; ++i) {
-    const double center = begin + (static_cast<double>(i) + 0.5) * scale;
-    const double last_input = static_cast<double>(inputs);
-    const auto low = static_cast<std::size_t>(std::clamp(std::floor(center - support + 0.5), 0.0, last_input - 1));
-    const auto high = static_cast<std::size_t>(
-        std::clamp(std::floor(center + support + 0.5), static_cast<double>(low) + 1, last_input));
-    const std::size_t used = std::min(high - low, taps);
+    const std::size_t used = high[i] - low[i];
     double sum = 0;
     for (std::size_t t = 0; t < used; ++t) {
-      const double distance = std::abs((static_cast<double>(low + t) + 0.5 - center) / support);
-      exact[t] = std::max(0.0, 1.0 - distance);
+      exact[t] = std::max(0.0, 1.0 - distance(center_of(i), low[i] + t));
       sum += exact[t];
     }
-    filter.first[i] = static_cast<std::int32_t>(low);
+    filter.first[i] = static_cast<std::int32_t>(low[i]);
     std::int16_t* weight = filter.weight.data() + i * taps;
     int rest = 16384;
     std::size_t heaviest = 0;

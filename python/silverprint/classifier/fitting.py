@@ -26,6 +26,9 @@ MOST_FOR_FOLDS = 5000
 
 _SEARCH_TOLERANCE = 1e-4
 _FINAL_TOLERANCE = 1e-6
+_UNTESTED_L2 = 0.1
+"""The l2 where no picture can be held out to choose one: every label has a single picture."""
+
 _PATIENCE = 2
 """The search ends after this many values in a row that are worse than the best."""
 
@@ -121,12 +124,13 @@ class Search:
         self._fits: list[Fit] = []
         self._path_index = self._fit_index = 0
         self._answers = np.zeros((len(problem.truth), len(problem.labels)), np.float32)
-        self.held_out: Rows = np.sort(np.concatenate([held for _, held in self._parts]))
-        self.l2 = self._path[-1]
+        held = [held for _, held in self._parts]
+        self.held_out: Rows = np.sort(np.concatenate([rows[:0], *held]))
+        self.l2 = _UNTESTED_L2 if given == "auto" else float(given)
         self.answers = self._answers
         self._best = np.inf
         self._worse = 0
-        self._done = not len(self.held_out) or (len(self._path) == 1 and not self._parts)
+        self._done = not self._parts
 
     @property
     def total(self) -> int:

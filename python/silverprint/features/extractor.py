@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -175,7 +176,13 @@ class FeatureExtractor:
         """This extractor with another way to bring pictures to size; None: unchanged."""
         if crop_and_scale is None or crop_and_scale == self.rule.crop_and_scale:
             return self
-        return replace(self, crop_and_scale=crop_and_scale)  # type: ignore[type-var]
+        other = copy(self)
+        # The graph is the same; what prepares its input is not.
+        rule = replace(self.rule, crop_and_scale=crop_and_scale)
+        other.__dict__.pop("function", None)
+        other.__dict__["crop_and_scale"] = crop_and_scale
+        other.__dict__["backbone"] = replace(self.backbone, rule=rule)
+        return other
 
 
 @dataclass(frozen=True)
@@ -212,6 +219,10 @@ class CustomFeatureExtractor(FeatureExtractor):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model_path", os.fspath(self.model_path))
+        for name in ("size", "mean", "std"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _as_tuple(name, value))
         _ = self.backbone
 
     def __getstate__(self) -> dict[str, Any]:
@@ -247,7 +258,10 @@ class CustomFeatureExtractor(FeatureExtractor):
 
     def _normalisation(self, entries: dict[str, str]) -> tuple[Sequence[float], Sequence[float]]:
         found_mean, found_std = graphs.normalisation(entries)
-        values = {"mean": self.mean or found_mean, "std": self.std or found_std}
+        values: dict[str, Sequence[float] | None] = {
+            "mean": found_mean if self.mean is None else self.mean,
+            "std": found_std if self.std is None else self.std,
+        }
         for name, value in values.items():
             if value is None:
                 raise BackboneError(
@@ -255,7 +269,8 @@ class CustomFeatureExtractor(FeatureExtractor):
                     "the 0..255 scale, or mean=(0, 0, 0), std=(1, 1, 1) for a graph that "
                     "normalises itself"
                 )
-            good = len(value) == 3 and bool(np.isfinite(value).all())
+            numbers = all(isinstance(v, (int, float)) for v in value)
+            good = len(value) == 3 and numbers and bool(np.isfinite(value).all())
             if not good or (name == "std" and min(value) <= 0):
                 positive = "positive " if name == "std" else ""
                 raise InvalidParameterError(name, value, f"three {positive}numbers")
@@ -332,6 +347,13 @@ def make_backbone(
 def _serialize(model: onnx.ModelProto) -> bytes:
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+def _as_tuple(name: str, value: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(item.item() if isinstance(item, np.generic) else item for item in value)
+    except TypeError:
+        raise InvalidParameterError(name, value, "a sequence of numbers") from None
 
 
 def _as_list(pictures: Sequence[Picture]) -> Sequence[Picture]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import note
 from PIL import Image
+
+from common import note
 
 _DISTILL_CLASSES = 14
 _BLOCK = 256

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import common
 import numpy as np
+
+import common
 from common import note, ratios, say, spread, table
 from photos import make_photos
 from plain_extraction import NaiveExtractor, PlainExtractor, Setting, load_network, settings
@@ -168,9 +169,7 @@ def say_efficiency(
     rows = []
     for workers in dict.fromkeys((1, threads)):
         decode, run = per_picture[f"decode {workers}"], per_picture[f"run {workers}"]
-        efficiency = [
-            (d + r) / threads / a for d, r, a in zip(decode, run, achieved, strict=True)
-        ]
+        efficiency = [(d + r) / threads / a for d, r, a in zip(decode, run, achieved, strict=True)]
         rows.append(
             (
                 f"{workers} at once",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from crops import LabelledFeatures
 
 _LIVE_SHARE = 1e-4

@@ -82,7 +82,9 @@ def test_an_instruction_set_that_is_not_there_is_an_error(call: Callable[[str], 
     layout=st.sampled_from(LAYOUTS),
     seed=seeds,
 )
-def test_gemm_gives_the_plain_bytes(isa: str, m: int, n: int, k: int, layout: str, seed: int) -> None:
+def test_gemm_gives_the_plain_bytes(
+    isa: str, m: int, n: int, k: int, layout: str, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     a = strided(adversarial(rng, m, k), layout)
     b, c = adversarial(rng, k, n), adversarial(rng, m, n)
@@ -155,7 +157,9 @@ def test_softmax_gives_the_plain_bytes(
 
 @every_simd
 @pytest.mark.parametrize("classes", EDGES)
-def test_softmax_gives_the_plain_probabilities_of_zeros_of_both_signs(isa: str, classes: int) -> None:
+def test_softmax_gives_the_plain_probabilities_of_zeros_of_both_signs(
+    isa: str, classes: int
+) -> None:
     rng = np.random.default_rng(classes)
     scores = rng.choice(np.float32([0.0, -0.0, -1.0, -1e-45]), size=(50, classes))
     ours, plain = (kernels.softmax(name, scores, classes) for name in (isa, "plain"))
@@ -168,11 +172,12 @@ def test_softmax_gives_the_plain_probabilities_of_zeros_of_both_signs(isa: str, 
 def test_softmax_is_softmax(classes: int) -> None:
     rng = np.random.default_rng(classes)
     scores = (rng.normal(size=(64, classes)) * 5).astype(np.float32)
-    exact = np.exp(scores.astype(np.float64) - scores.max(1, keepdims=True))
+    # Scores less the largest are float32, like the scores.
+    exact = np.exp((scores - scores.max(1, keepdims=True)).astype(np.float64))
     p, largest, total = kernels.softmax("plain", scores, classes)
     np.testing.assert_array_equal(largest, scores.max(1))
     np.testing.assert_allclose(total, exact.sum(1), rtol=1e-6)
-    np.testing.assert_allclose(p, exact / exact.sum(1, keepdims=True), rtol=2e-6, atol=1e-37)
+    np.testing.assert_allclose(p, exact / exact.sum(1, keepdims=True), rtol=1e-6, atol=1e-37)
     np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
 
 
@@ -192,7 +197,9 @@ def test_the_exponential_is_within_one_unit_in_the_last_place() -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_softmax_of_extreme_scores_is_finite_and_sums_to_one(isa: str) -> None:
     largest = np.float32(np.finfo(np.float32).max)
-    scores = np.float32([[largest, -largest, 0], [-largest] * 3, [1e30, 1e30, -1e30], [0, -88, -200]])
+    scores = np.float32(
+        [[largest, -largest, 0], [-largest] * 3, [1e30, 1e30, -1e30], [0, -88, -200]]
+    )
     p, top, total = kernels.softmax(isa, scores, 3)
     np.testing.assert_array_equal(top, scores.max(1))
     np.testing.assert_array_equal(total, np.float32([1, 3, 2, 1]))
@@ -297,3 +304,15 @@ def test_resampling_checks_shapes() -> None:
         kernels.resample_columns("plain", row, np.zeros(1, np.int32), np.zeros((1, 3), np.int16))
     with pytest.raises(ValueError, match="outside the row"):
         kernels.resample_columns("plain", row, np.int32([4]), np.zeros((1, 2), np.int16))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_resampling_rounds_halves_up(isa: str) -> None:
+    # 128 / 16384 of a level is half of a 64th; 32 / 64 is half a level.
+    rows = np.concatenate([np.ones((1, 17), np.uint8), np.zeros((1, 17), np.uint8)])
+    np.testing.assert_array_equal(kernels.resample_rows(isa, rows, np.int16([128, 16256])), 1)
+    np.testing.assert_array_equal(kernels.resample_rows(isa, rows, np.int16([127, 16257])), 0)
+    row, first = np.full((8, 3), 32, np.int16), np.arange(5, dtype=np.int32)
+    for total, level in ((16384, 1), (16383, 0)):
+        weight = np.tile(np.int16([8000, total - 8000]), (5, 1))
+        np.testing.assert_array_equal(kernels.resample_columns(isa, row, first, weight), level)

@@ -10,6 +10,7 @@ enum class ErrorCode {
   backbone,          // the ONNX file
   runtime,           // the ONNX Runtime library
   cancelled,         // a CancelToken was cancelled
+  process,           // the process cannot run the core
 };
 
 class Error : public std::runtime_error {

@@ -1,11 +1,16 @@
 #include "base/process.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <string>
 
 #include "base/error.h"
 #include "runtime/library.h"
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
 
 namespace silverprint {
 namespace {
@@ -38,13 +43,34 @@ Isa wanted_isa() {
   throw Error(ErrorCode::invalid_argument, "SILVERPRINT_ISA=" + value + ": expected one of " + names);
 }
 
+std::atomic<bool> forked{false};
+
+// From now on a fork leaves the child without threads that the core counts on.
+void forbid_fork() {
+#if !defined(_WIN32)
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+  static_cast<void>(registered);
+#endif
+}
+
 std::mutex runtime_mutex;
 RuntimeLibrary* runtime = nullptr;
 
 }  // namespace
 
+void check_process() {
+  if (forked.load(std::memory_order_relaxed))
+    throw Error(ErrorCode::process,
+                "this process was forked from one that had used silverprint, whose threads did not come along; "
+                "start processes with multiprocessing's \"spawn\" or \"forkserver\"");
+}
+
 Pool& pool() {
-  static Pool* const shared = new Pool(wanted_threads());
+  check_process();
+  static Pool* const shared = [] {
+    forbid_fork();
+    return new Pool(wanted_threads());
+  }();
   return *shared;
 }
 
@@ -72,7 +98,11 @@ const Kernels& kernels() {
 
 RuntimeLibrary& runtime_library(const std::string& path) {
   std::lock_guard lock(runtime_mutex);
-  if (runtime == nullptr) runtime = new RuntimeLibrary(path);
+  check_process();
+  if (runtime == nullptr) {
+    runtime = new RuntimeLibrary(path);
+    forbid_fork();
+  }
   if (runtime->path() != path)
     throw Error(ErrorCode::runtime, path + ": this process already runs ONNX Runtime from " + runtime->path());
   return *runtime;

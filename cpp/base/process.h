@@ -11,6 +11,9 @@ class RuntimeLibrary;
 
 // All that is shared by the whole process stands behind these functions, and nowhere else.
 
+// Throws `process` in a child of a fork whose parent had used the core: threads do not survive one.
+void check_process();
+
 // The threads that our own numeric code runs on. Made at first use, with SILVERPRINT_THREADS
 // threads, or as many as this process may run at once. Never destroyed: at exit a thread may
 // still hold it.

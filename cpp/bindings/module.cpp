@@ -16,6 +16,9 @@ void translate(const Error& error) {
     case ErrorCode::cancelled:
       name = "TrainingCancelled";
       break;
+    case ErrorCode::process:
+      name = "SilverprintError";
+      break;
     case ErrorCode::runtime:
       break;
   }

@@ -9,6 +9,13 @@ namespace {
 
 using State = py::typing::Dict<py::str, py::object>;
 
+// Differences of larger ones would overflow.
+constexpr float kLargestFeature = 1e38f;
+
+void check_l2(double l2) {
+  if (!(l2 > 0) || !std::isfinite(l2)) invalid("l2 must be positive and finite");
+}
+
 std::unique_ptr<LogisticRegression> make_solver(const Array<float>& features, const Array<std::int64_t>& rows,
                                                 const Array<std::int32_t>& labels, std::size_t classes, double l2,
                                                 const std::optional<Array<float>>& class_weights, double tolerance,
@@ -16,7 +23,9 @@ std::unique_ptr<LogisticRegression> make_solver(const Array<float>& features, co
   if (features.ndim() != 2 || features.shape(1) < 1) invalid("features: expected float32 (rows, columns)");
   if (rows.size() < 1 || rows.size() != labels.size()) invalid("expected one label per row, and at least one row");
   if (classes < 2) invalid("expected at least 2 classes");
-  if (!(l2 > 0) || !std::isfinite(l2)) invalid("l2 must be positive");
+  check_l2(l2);
+  if (!(tolerance > 0) || !std::isfinite(tolerance)) invalid("tolerance must be positive and finite");
+  if (threads < 0 || threads > 1024) invalid("threads must be 0, for all, to 1024");
   if (class_weights && class_weights->size() != static_cast<py::ssize_t>(classes))
     invalid("expected one weight per class");
   if (class_weights)
@@ -29,7 +38,8 @@ std::unique_ptr<LogisticRegression> make_solver(const Array<float>& features, co
     if (row < 0 || row >= features.shape(0)) invalid("a row outside the features");
     const float* x = features.data() + row * features.shape(1);
     for (std::size_t j = 0; j < columns; ++j)
-      if (!std::isfinite(x[j])) invalid("row " + std::to_string(row) + " of the features is not finite");
+      if (!(std::abs(x[j]) <= kLargestFeature))
+        invalid("row " + std::to_string(row) + " of the features is not finite, or beyond 1e38");
   }
   const LogisticRegression::Problem problem{view(features),
                                             columns,
@@ -60,8 +70,9 @@ void set_state(LogisticRegression& solver, const State& dict) {
                         dict["iteration"].cast<std::int64_t>(),
                         dict["inner_iterations"].cast<std::int64_t>(),
                         dict["converged"].cast<bool>()};
-  solver.set_l2(dict["l2"].cast<double>());
-  solver.restore(std::move(state));
+  const double l2 = dict["l2"].cast<double>();
+  check_l2(l2);
+  solver.restore(std::move(state), l2);
 }
 
 py::typing::Tuple<Array<float>, Array<float>> get_weights(const LogisticRegression& solver) {
@@ -85,7 +96,13 @@ void bind_solve(py::module_& module) {
       .def(
           "step", [](LogisticRegression& solver, const CancelToken& cancel) { return solver.step(cancel); },
           py::arg("cancel"), release(), "One outer iteration; False once converged.")
-      .def("set_l2", &LogisticRegression::set_l2, py::arg("l2"), "Continue from these weights with another penalty.")
+      .def(
+          "set_l2",
+          [](LogisticRegression& solver, double l2) {
+            check_l2(l2);
+            solver.set_l2(l2);
+          },
+          py::arg("l2"), "Continue from these weights with another penalty.")
       .def("value", &LogisticRegression::value, release(), "The objective at the present weights.")
       .def_property_readonly("l2", &LogisticRegression::l2)
       .def_property_readonly("iteration", [](const LogisticRegression& s) { return s.state().iteration; })
@@ -110,6 +127,8 @@ void bind_solve(py::module_& module) {
           [](const LogisticRegression& solver, const Array<float>& features) {
             if (features.ndim() != 2 || features.shape(1) != static_cast<py::ssize_t>(solver.mean().size()))
               invalid("features: expected (rows, " + std::to_string(solver.mean().size()) + ")");
+            for (const float x : view(features))
+              if (!std::isfinite(x)) invalid("features: not finite");
             Array<float> out({static_cast<std::size_t>(features.shape(0)), solver.classes()});
             const auto from = view(features);
             const auto to = mutable_view(out);

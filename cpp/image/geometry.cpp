@@ -69,14 +69,15 @@ Filter triangle_filter(std::size_t inputs, double begin, double end, std::size_t
     }
     filter.first[i] = static_cast<std::int32_t>(low[i]);
     std::int16_t* weight = filter.weight.data() + i * taps;
-    int rest = 16384;
-    std::size_t heaviest = 0;
+    // Rounding the running sum keeps the total exact and spreads what rounding takes away.
+    double running = 0;
+    long given = 0;
     for (std::size_t t = 0; t < used; ++t) {
-      weight[t] = static_cast<std::int16_t>(sum > 0 ? std::lround(exact[t] / sum * 16384) : 0);
-      rest -= weight[t];
-      if (exact[t] > exact[heaviest]) heaviest = t;
+      running += exact[t];
+      const long due = t + 1 == used ? 16384 : std::lround(running / sum * 16384);
+      weight[t] = static_cast<std::int16_t>(due - given);
+      given = due;
     }
-    weight[heaviest] = static_cast<std::int16_t>(weight[heaviest] + rest);
   }
   return filter;
 }

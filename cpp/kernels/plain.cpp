@@ -49,7 +49,7 @@ void softmax(std::size_t rows, std::size_t classes, std::size_t stride, float* s
       s[j] = exp_nonpositive(s[j] - top);
       lanes[j % kLanes] += s[j];
     }
-    largest[i] = top;
+    largest[i] = top + 0.0f;  // -0 is 0: which zero was found first depends on the order
     sum[i] = tree_sum(lanes);
     const float inverse = 1.0f / sum[i];
     for (std::size_t j = 0; j < classes; ++j) s[j] *= inverse;

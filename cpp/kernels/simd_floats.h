@@ -109,7 +109,7 @@ void softmax(std::size_t rows, std::size_t classes, std::size_t stride, float* s
     V16 top = broadcast(s[0]);
     for (std::size_t j = 0; j < whole; j += kLanes) top = larger(load(s + j), top);
     top = larger(first_or(load_first(s + whole, last), last, top), top);
-    largest[i] = largest_of(top);
+    largest[i] = largest_of(top) + 0.0f;
     top = broadcast(largest[i]);
     V16 total = zero();
     for (std::size_t j = 0; j < whole; j += kLanes) {

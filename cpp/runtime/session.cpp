@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/process.h"
+
 namespace silverprint {
 namespace {
 
@@ -103,6 +105,7 @@ TensorDescription Session::describe(std::size_t index, bool input) const {
 
 std::vector<Tensor> Session::run(std::span<const float> input, std::span<const std::int64_t> shape,
                                  std::span<const std::string> outputs, CancelToken& cancel) const {
+  check_process();
   const ort::Api& api = library_->api();
   const auto release_value = [](const ort::Api& a, ort::Value* p) { a.release_value(p); };
   Owned<ort::RunOptions> options(api, [](const ort::Api& a, ort::RunOptions* p) { a.release_run_options(p); });

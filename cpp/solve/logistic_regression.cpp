@@ -9,6 +9,7 @@ namespace silverprint {
 namespace {
 
 constexpr double kConstantShare = 1e-4;
+constexpr double kLeastDeviation = 1e-38;  // its inverse is a float
 constexpr std::size_t kStrip = 64;  // columns whose moments one task computes
 
 }  // namespace
@@ -58,7 +59,7 @@ void LogisticRegression::standardise(const Problem& problem) {
   });
   std::vector<double> sorted(deviation_);
   std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
-  const double least = kConstantShare * sorted[sorted.size() / 2];
+  const double least = std::max(kConstantShare * sorted[sorted.size() / 2], kLeastDeviation);
   for (std::size_t j = 0; j < columns_; ++j) {
     const bool constant = !(deviation_[j] > least);
     scale_[j] = constant ? 0.0f : static_cast<float>(1.0 / deviation_[j]);
@@ -96,22 +97,27 @@ void LogisticRegression::weights(std::span<float> weights, std::span<float> inte
 }
 
 void LogisticRegression::probabilities(std::span<const float> features, std::span<float> out) const {
-  constexpr std::size_t block = 64;
+  constexpr std::size_t block = 64, most_blocks = 32;
   const std::size_t n = features.size() / columns_, padded = objective_->padded_classes();
   const Kernels& k = kernels();
   const float* w = newton_->state().w.data();
-  pool().run((n + block - 1) / block, threads_, [&](std::size_t b) {
-    const std::size_t begin = b * block, count = std::min(block, n - begin);
-    AlignedVector<float> x(count * stride_), p(count * padded);
-    float largest[block], sum[block];
-    for (std::size_t i = 0; i < count; ++i)
-      copy_standardised(features.data() + (begin + i) * columns_, x.data() + i * stride_);
-    k.gemm(count, padded, columns_ + 1, x.data(), static_cast<std::ptrdiff_t>(stride_), 1, w,
-           static_cast<std::ptrdiff_t>(padded), p.data(), static_cast<std::ptrdiff_t>(padded));
-    k.softmax(count, classes_, padded, p.data(), largest, sum);
-    for (std::size_t i = 0; i < count; ++i)
-      std::copy_n(p.data() + i * padded, classes_, out.data() + (begin + i) * classes_);
-  });
+  // Memory for one wave of blocks at a time: tasks must not allocate.
+  AlignedVector<float> x(std::min(n, block * most_blocks) * stride_), p(std::min(n, block * most_blocks) * padded);
+  for (std::size_t wave = 0; wave < n; wave += block * most_blocks) {
+    const std::size_t rows = std::min(block * most_blocks, n - wave);
+    std::fill(p.begin(), p.end(), 0.0f);
+    pool().run((rows + block - 1) / block, threads_, [&](std::size_t b) {
+      const std::size_t begin = b * block, count = std::min(block, rows - begin);
+      float largest[block], sum[block];
+      for (std::size_t i = begin; i < begin + count; ++i)
+        copy_standardised(features.data() + (wave + i) * columns_, x.data() + i * stride_);
+      k.gemm(count, padded, columns_ + 1, x.data() + begin * stride_, static_cast<std::ptrdiff_t>(stride_), 1, w,
+             static_cast<std::ptrdiff_t>(padded), p.data() + begin * padded, static_cast<std::ptrdiff_t>(padded));
+      k.softmax(count, classes_, padded, p.data() + begin * padded, largest, sum);
+      for (std::size_t i = begin; i < begin + count; ++i)
+        std::copy_n(p.data() + i * padded, classes_, out.data() + (wave + i) * classes_);
+    });
+  }
 }
 
 }  // namespace silverprint

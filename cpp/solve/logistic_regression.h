@@ -37,7 +37,11 @@ class LogisticRegression {
   std::size_t classes() const noexcept { return classes_; }
   double value() { return newton_->value(); }
   const NewtonCg::State& state() const noexcept { return newton_->state(); }
-  void restore(NewtonCg::State state) { newton_->restore(std::move(state)); }
+  // Continues from a state of this problem, bit for bit; changes nothing where it is of another size.
+  void restore(NewtonCg::State state, double l2) {
+    newton_->restore(std::move(state));
+    objective_->set_l2(l2);
+  }
 
   // The standardisation: x' = (x - mean) / deviation. A feature whose deviation is under 1e-4 of
   // the median deviation is constant for this purpose: its weights are fixed at 0.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/error.h"
 #include "base/process.h"
 
 namespace silverprint {
@@ -16,6 +17,10 @@ constexpr std::size_t kMostGroups = 32;
 // Off the diagonal, the sampled covariance counts this much: measured on backbone features.
 constexpr float kShrinkage = 0.8f;
 constexpr std::size_t kReduceChunk = 4096;
+// The largest preconditioner that is factored: 256 MB.
+constexpr std::size_t kLargestFactor = 8192;
+// How often the ridge is raised a hundredfold before the matrix is given up.
+constexpr int kMostRidges = 8;
 
 }  // namespace
 
@@ -31,7 +36,7 @@ SoftmaxObjective::SoftmaxObjective(std::span<const float> x, std::size_t stride,
       padded_(round_up(classes, kLanes)),
       l2_(l2),
       threads_(threads),
-      preconditioner_(features + 1) {
+      factor_(features < kLargestFactor ? features + 1 : 0) {
   const std::size_t blocks = (rows() + kBlockRows - 1) / kBlockRows;
   group_rows_ = (blocks + kMostGroups - 1) / kMostGroups * kBlockRows;
   groups_ = (rows() + group_rows_ - 1) / group_rows_;
@@ -153,38 +158,59 @@ AlignedVector<float> SoftmaxObjective::sampled_rows() const {
 }
 
 void SoftmaxObjective::refresh_preconditioner() {
+  const AlignedVector<float> sampled = sampled_rows();
+  if (factor_.order() > 0)
+    set_factor(sampled);
+  else
+    set_diagonal(sampled);
+}
+
+void SoftmaxObjective::set_diagonal(const AlignedVector<float>& sampled) {
+  std::vector<double> sum(features_ + 1);
+  for (std::size_t s = 0; s < sampled.size(); s += stride_)
+    for (std::size_t j = 0; j <= features_; ++j)
+      sum[j] += static_cast<double>(sampled[s + j]) * sampled[s + j];
+  inverse_diagonal_.resize(features_ + 1);
+  for (std::size_t j = 0; j <= features_; ++j)
+    inverse_diagonal_[j] = static_cast<float>(1.0 / (sum[j] + (j < features_ ? l2_ : 0.0) + 1e-12));
+}
+
+void SoftmaxObjective::set_factor(const AlignedVector<float>& sampled) {
   const Kernels& k = kernels();
-  const AlignedVector<float> x = sampled_rows();
-  const std::size_t sampled = x.size() / stride_, order = features_ + 1;
+  const std::size_t rows = sampled.size() / stride_, order = features_ + 1, m_stride = factor_.stride();
   constexpr std::size_t tile = Cholesky::kBlock;
-  const std::size_t tiles = preconditioner_.stride() / tile;
-  const auto stride = static_cast<std::ptrdiff_t>(stride_);
-  const auto m_stride = static_cast<std::ptrdiff_t>(preconditioner_.stride());
-  float* m = preconditioner_.matrix();
+  const auto x_stride = static_cast<std::ptrdiff_t>(stride_);
+  float* m = factor_.matrix();
   double ridge = 0;
-  for (;;) {
-    std::fill_n(m, preconditioner_.stride() * preconditioner_.stride(), 0.0f);
-    pool().run(tiles, threads_, [&](std::size_t t) {
+  for (int attempt = 0; attempt < kMostRidges; ++attempt) {
+    std::fill_n(m, m_stride * m_stride, 0.0f);
+    pool().run(m_stride / tile, threads_, [&](std::size_t t) {
       const std::size_t j = t * tile, columns = std::min(tile, order - j);
-      k.gemm(order - j, columns, sampled, x.data() + j, 1, stride, x.data() + j, stride,
-             m + static_cast<std::ptrdiff_t>(j) * m_stride + j, m_stride);
+      k.gemm(order - j, columns, rows, sampled.data() + j, 1, x_stride, sampled.data() + j, x_stride,
+             m + j * (m_stride + 1), static_cast<std::ptrdiff_t>(m_stride));
       for (std::size_t i = j; i < order; ++i)
-        for (std::size_t c = j; c < std::min(i, j + columns); ++c) m[i * preconditioner_.stride() + c] *= kShrinkage;
+        for (std::size_t c = j; c < std::min(i, j + columns); ++c) m[i * m_stride + c] *= kShrinkage;
     });
     double trace = 0;
-    for (std::size_t i = 0; i < order; ++i) trace += m[i * (preconditioner_.stride() + 1)];
+    for (std::size_t i = 0; i < order; ++i) trace += m[i * (m_stride + 1)];
     // Dead features, and rounding, leave zeros on the diagonal where l2 is 0.
     if (ridge == 0) ridge = std::max(1e-6 * trace / static_cast<double>(order), 1e-12);
     for (std::size_t i = 0; i < order; ++i)
-      m[i * (preconditioner_.stride() + 1)] += static_cast<float>(ridge + (i < features_ ? l2_ : 0.0));
-    if (preconditioner_.factor(threads_)) return;
+      m[i * (m_stride + 1)] += static_cast<float>(ridge + (i < features_ ? l2_ : 0.0));
+    if (factor_.factor(threads_)) return;
     ridge *= 100;
   }
+  throw Error(ErrorCode::invalid_argument, "the covariance of the features is not finite");
 }
 
 void SoftmaxObjective::precondition(std::span<const float> r, std::span<float> z) {
-  std::copy(r.begin(), r.end(), z.begin());
-  preconditioner_.solve(z.data(), padded_, threads_);
+  if (factor_.order() > 0) {
+    std::copy(r.begin(), r.end(), z.begin());
+    factor_.solve(z.data(), padded_, threads_);
+    return;
+  }
+  for (std::size_t j = 0; j <= features_; ++j)
+    for (std::size_t c = j * padded_; c < (j + 1) * padded_; ++c) z[c] = inverse_diagonal_[j] * r[c];
 }
 
 }  // namespace silverprint

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/aligned.h"
 #include "solve/cholesky.h"
@@ -30,7 +31,8 @@ class SoftmaxObjective final : public Objective {
   void hessian_vector(std::span<const float> v, std::span<float> product) override;
 
   // M = I x (K + l2) with K the covariance of the features, each row weighted by its mean p (1 - p),
-  // estimated on a sample of the rows drawn in proportion to that weight.
+  // estimated on a sample of the rows drawn in proportion to that weight. Above 8,191 features, where
+  // a factor would take too much memory and time, the diagonal of K alone.
   void refresh_preconditioner() override;
   void precondition(std::span<const float> r, std::span<float> z) override;
 
@@ -43,6 +45,8 @@ class SoftmaxObjective final : public Objective {
   std::size_t rows() const noexcept { return labels_.size(); }
   const float* x_row(std::size_t i) const noexcept { return x_.data() + i * stride_; }
   AlignedVector<float> sampled_rows() const;
+  void set_diagonal(const AlignedVector<float>& sampled);
+  void set_factor(const AlignedVector<float>& sampled);
   // product = (sum of the groups' partial products) + l2 * w; returns |w|^2 without intercepts.
   double reduce_groups(std::span<const float> w, std::span<float> product);
 
@@ -57,7 +61,8 @@ class SoftmaxObjective final : public Objective {
   AlignedVector<float> probabilities_;  // (rows, padded)
   AlignedVector<float> partial_;        // (groups, dimension)
   AlignedVector<float> workspace_;      // (groups, kBlockRows, padded)
-  Cholesky preconditioner_;
+  Cholesky factor_;
+  std::vector<float> inverse_diagonal_;  // in place of factor_ where there are many features
 };
 
 }  // namespace silverprint

@@ -18,8 +18,9 @@ def run_python(
     env: dict[str, str] | None = None,
     without: tuple[str, ...] = (),
     check: bool = True,
+    timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a new process that finds the same packages; `without` names variables to unset."""
+    """Run `code` in a new process with the same packages; `without` names variables to unset."""
     variables = {name: value for name, value in os.environ.items() if name not in without}
     variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
@@ -27,7 +28,7 @@ def run_python(
         env=variables | (env or {}),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
     )
     if check:
         assert done.returncode == 0, done.stderr

@@ -23,7 +23,9 @@ def weights(name: str, *shape: int, seed: int = 0) -> onnx.TensorProto:
     return numpy_helper.from_array(values, name)
 
 
-def value(name: str, shape: Sequence[int | str | None] | None, kind: int = FLOAT) -> onnx.ValueInfoProto:
+def value(
+    name: str, shape: Sequence[int | str | None] | None, kind: int = FLOAT
+) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
 
@@ -72,7 +74,9 @@ def saved(made: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-def run_stock(model: bytes, feeds: dict[str, Floats], outputs: list[str] | None = None) -> list[Floats]:
+def run_stock(
+    model: bytes, feeds: dict[str, Floats], outputs: list[str] | None = None
+) -> list[Floats]:
     """Outputs of stock ONNX Runtime, through its own Python package, on one CPU thread."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime

@@ -179,7 +179,7 @@ class ImageClassifier:
     def stream(
         self, images: Sequence[Picture], *, block_size: int = 256, threads: int | None = None
     ) -> Iterator[FeatureBlock]:
-        """`probabilities` block by block, in order, in memory bounded by two blocks.
+        """`probabilities` block by block, in order, in memory bounded by a few blocks.
 
         A block's `features` are probabilities, float32 (m, k); pictures that cannot be read are
         listed in its `failures`.

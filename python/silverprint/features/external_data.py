@@ -84,12 +84,12 @@ def _read(model: Path, name: str, entries: dict[str, str]) -> bytes:
                 break
             if stat.S_ISLNK(os.lstat(part).st_mode):
                 raise BackboneError(
-                    f"{file}: a link; put the weights themselves beside {model.name}"
+                    f"{part}: a link; put the weights themselves beside {model.name}"
                 )
         if not stat.S_ISREG(os.lstat(file).st_mode):
             raise BackboneError(f"{file}: not a regular file; {model.name} expects weights there")
         size = os.lstat(file).st_size
-        offset, length = int(entries.get("offset", 0)), int(entries.get("length", -1))
+        offset, length = _extent(model, name, entries)
         length = size - offset if length < 0 else length
         if offset < 0 or offset + length > size:
             raise BackboneError(
@@ -103,7 +103,13 @@ def _read(model: Path, name: str, entries: dict[str, str]) -> bytes:
         raise BackboneError(
             f"{file}: no such file; it holds weights of {model.name} and must lie beside it"
         ) from error
-    except ValueError as error:
-        raise BackboneError(f"{model}: {name!r} has an unreadable offset or length") from error
     except OSError as error:
         raise BackboneError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _extent(model: Path, name: str, entries: dict[str, str]) -> tuple[int, int]:
+    """Offset and length; the length is -1 for all that follows."""
+    try:
+        return int(entries.get("offset", 0)), int(entries.get("length", -1))
+    except ValueError as error:
+        raise BackboneError(f"{model}: {name!r} has an unreadable offset or length") from error

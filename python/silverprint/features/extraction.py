@@ -21,7 +21,7 @@ import numpy.typing as npt
 from silverprint import _core
 from silverprint.data.decode import decode, read_picture
 from silverprint.data.rule import PictureRule
-from silverprint.errors import InvalidDataError, InvalidParameterError
+from silverprint.errors import InvalidDataError, InvalidParameterError, TrainingCancelled
 
 if TYPE_CHECKING:
     from silverprint.data.decode import Picture
@@ -106,7 +106,7 @@ def extract_blocks(
     progress: Progress | None = None,
     cancel: _core.runtime.CancelToken | None = None,
 ) -> Iterator[FeatureBlock]:
-    """Blocks of at most `block_size` pictures, in order; at most two are held at a time.
+    """Blocks of at most `block_size` pictures, in order; a few are held at a time.
 
     Pictures that cannot be read are reported in their block. A generator: leaving it stops the
     workers. `progress(done, total)` is called from the caller's thread.
@@ -220,6 +220,8 @@ class _Pipeline:
                 block.done.set()
 
     def _process(self, position: int, block: _Block) -> None:
+        if self._caller_cancel.cancelled:
+            raise TrainingCancelled("the extraction was cancelled")
         picture = self._pictures[position]
         row = position - block.start
         name: object = picture
@@ -234,7 +236,10 @@ class _Pipeline:
             pixels = decode(picture)
             shape = np.asarray(pixels.shape, np.int64).tobytes()
             block.digests[row] = hashlib.sha256(shape + pixels.tobytes()).digest()
-        block.features[row] = self._function.run(pixels, self._caller_cancel)
+        values = self._function.run(pixels, self._caller_cancel)
+        if not np.isfinite(values).all():
+            raise InvalidDataError(name, "the network gives numbers that are not finite for it")
+        block.features[row] = values
 
 
 def check_failures(

@@ -155,7 +155,7 @@ class FeatureExtractor:
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> Iterator[FeatureBlock]:
-        """Features block by block, in order, in memory bounded by two blocks.
+        """Features block by block, in order, in memory bounded by a few blocks.
 
         Pictures that cannot be read are listed in their block's `failures`.
 

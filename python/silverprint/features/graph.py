@@ -17,6 +17,7 @@ from silverprint.features.external_data import load_external_data
 
 if TYPE_CHECKING:
     import onnx
+    from google.protobuf.message import Message
 
 IMAGE = "image"
 FEATURES = "features"
@@ -124,24 +125,23 @@ def feature_graph(
     _keep_only(graph, output)
 
     nodes = []
-    normalised = OURS + "normalised"
-    image = IMAGE
-    if channel_order == "BGR":
-        order = numpy_helper.from_array(np.array([2, 1, 0], np.int64), OURS + "bgr_order")
-        graph.initializer.append(order)
-        nodes.append(
-            helper.make_node("Gather", [image, order.name], [OURS + "bgr"], OURS + "to_bgr", axis=1)
-        )
-        image = OURS + "bgr"
     for name, values in (("mean", mean), ("std", std)):
         constant = np.asarray(values, np.float32).reshape(1, 3, 1, 1)
         graph.initializer.append(numpy_helper.from_array(constant, OURS + name))
+    bgr = channel_order == "BGR"
+    scaled = OURS + ("scaled" if bgr else "normalised")
     nodes += [
-        helper.make_node("Sub", [image, OURS + "mean"], [OURS + "centred"], OURS + "subtract_mean"),
-        helper.make_node(
-            "Div", [OURS + "centred", OURS + "std"], [normalised], OURS + "divide_std"
-        ),
+        helper.make_node("Sub", [IMAGE, OURS + "mean"], [OURS + "centred"], OURS + "subtract_mean"),
+        helper.make_node("Div", [OURS + "centred", OURS + "std"], [scaled], OURS + "divide_std"),
     ]
+    if bgr:
+        order = numpy_helper.from_array(np.array([2, 1, 0], np.int64), OURS + "bgr_order")
+        graph.initializer.append(order)
+        nodes.append(
+            helper.make_node(
+                "Gather", [scaled, order.name], [OURS + "normalised"], OURS + "to_bgr", axis=1
+            )
+        )
     nodes += list(graph.node)
     if pool:
         nodes += [
@@ -161,12 +161,7 @@ def feature_graph(
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None))
     del graph.value_info[:]
-    del result.metadata_props[:]
-    # Free text may hold the paths of the machine that exported the model.
-    result.doc_string = graph.doc_string = ""
-    for node in graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
+    _drop_free_text(result)
     return result
 
 
@@ -189,6 +184,8 @@ def _free_names(graph: onnx.GraphProto, own_input: str) -> None:
         for node in part.node:
             node.input[:] = rename(node.input)
             node.output[:] = rename(node.output)
+        for value in [] if part is graph else [*part.input, *part.output]:
+            value.name = _renamed(value.name, own_input)
         for tensor in part.initializer:
             tensor.name = _renamed(tensor.name, own_input)
         for sparse in part.sparse_initializer:
@@ -201,6 +198,18 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
         for attribute in node.attribute:
             for nested in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
                 yield from _graphs(nested)
+
+
+def _drop_free_text(message: Message) -> None:
+    """Clear documentation and metadata everywhere: it may hold paths of the exporting machine."""
+    for name in ("doc_string", "metadata_props"):
+        if name in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for inner in [value] if hasattr(value, "ListFields") else value:
+            _drop_free_text(inner)
 
 
 def _keep_only(graph: onnx.GraphProto, output: str) -> None:

@@ -98,7 +98,9 @@ class TestRealPictures:
             recall[weights] = {row.label: row.recall for row in rows}["potato"]
         assert recall["balanced"] > recall[None]
 
-    def test_an_inner_tensor_of_any_backbone_serves(self, shared_data: Path, tmp_path: Path) -> None:
+    def test_an_inner_tensor_of_any_backbone_serves(
+        self, shared_data: Path, tmp_path: Path
+    ) -> None:
         backbone = sp.CustomFeatureExtractor(
             shared_data / "weights" / "mobilenetv2_float.onnx", output_name="stride16_expanded"
         )
@@ -218,7 +220,7 @@ def test_class_weights_for_a_label_that_is_not_there_are_refused_before_anything
 ) -> None:
     data = {"red": [tmp_path / "missing.png"], "green": [tmp_path / "lost.png"]}
     regressor = sp.LogisticRegressor(class_weights={"gren": 2.0})
-    with pytest.raises(sp.InvalidParameterError, match="'gren'.*did you mean 'green'"):
+    with pytest.raises(sp.InvalidParameterError, match=r"'gren'.*did you mean 'green'"):
         sp.ImageClassifier(data, sp.ModelParameters(classifier=regressor), progress=False)
 
 
@@ -377,7 +379,7 @@ class TestEvaluation:
 
 
 class TestUnreadablePictures:
-    """5 % of all, and 20 % of one label; `max_unreadable` sets the first, four times it the other."""
+    """5 % of all and 20 % of a label may be; `max_unreadable` is the first, a quarter of the other."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Callable[..., Path]:
@@ -391,9 +393,7 @@ class TestUnreadablePictures:
         return make
 
     def train(self, folder: Path, **arguments: Any) -> sp.ImageClassifier:
-        parameters = sp.ModelParameters(
-            classifier=sp.LogisticRegressor(l2=0.1), validation=None
-        )
+        parameters = sp.ModelParameters(classifier=sp.LogisticRegressor(l2=0.1), validation=None)
         return sp.ImageClassifier(folder, parameters, progress=False, **arguments)
 
     def test_a_few_are_left_out_with_a_warning(
@@ -425,7 +425,9 @@ class TestUnreadablePictures:
         root = folder(count=10, red=5)
         assert self.train(root, max_unreadable=0.25).record.training["counts"]["red"] == 5
         (root / "green" / "0.png").write_bytes(b"")
-        with pytest.raises(sp.InvalidDataError, match="6 of 20 .* 5 not a picture .* 1 empty file"):
+        with pytest.raises(
+            sp.InvalidDataError, match=r"6 of 20 .* 5 not a picture .* 1 empty file"
+        ):
             self.train(root, max_unreadable=0.25)
         with pytest.raises(sp.InvalidDataError, match="6 of 20"):
             self.train(root, max_unreadable=0)
@@ -437,7 +439,7 @@ class TestUnreadablePictures:
             self.train(folder(count=4, red=4), max_unreadable=1)
         for path in (folder(count=4) / "green").iterdir():
             path.write_bytes(b"")
-        with pytest.raises(sp.InvalidDataError, match="label 'green' .* 4 empty file"):
+        with pytest.raises(sp.InvalidDataError, match=r"label 'green' .* 4 empty file"):
             self.train(folder(count=0), max_unreadable=1)
 
     @pytest.mark.parametrize("share", [-0.1, 1.1, "0.1", None])
@@ -511,7 +513,7 @@ class TestFiles:
     ) -> None:
         if name.endswith("package"):
             pytest.importorskip("coremltools")
-        with pytest.raises(sp.ExportError, match=f"{tmp_path / 'missing'}.* create it first"):
+        with pytest.raises(sp.ExportError, match=rf"{tmp_path / 'missing'}.* create it first"):
             model.write(tmp_path / "missing" / name)
 
     def test_a_core_ml_package_says_its_size_system_and_swift(
@@ -539,8 +541,10 @@ class TestFiles:
 def test_the_repr_says_what_it_is_how_good_and_on_how_much(model: sp.ImageClassifier) -> None:
     assert repr(model).splitlines() == [
         "ImageClassifier: 4 labels (blue, green, red, yellow)",
-        "trained on 32 pictures with ScenePrint revision 0, 224 x 224 center_crop, "
-        f"l2 {model.record.head['l2']:g}",
+        (
+            "trained on 32 pictures with ScenePrint revision 0, 224 x 224 center_crop, "
+            f"l2 {model.record.head['l2']:g}"
+        ),
         "validation accuracy 1.000 (95 % interval 0.893 to 1.000) on 32 pictures",
     ]
     assert str(model) == repr(model)

@@ -94,7 +94,9 @@ def no_core_ml(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestTrain:
-    def test_it_shows_the_data_trains_and_writes(self, run: Run, photos: Path, tmp_path: Path) -> None:
+    def test_it_shows_the_data_trains_and_writes(
+        self, run: Run, photos: Path, tmp_path: Path
+    ) -> None:
         path = tmp_path / "Colours.onnx"
         status, out, err = run("train", "classifier", photos, "-o", path)
         assert status == OK
@@ -199,7 +201,7 @@ class TestTrain:
         self, run: Run, photos: Path, tmp_path: Path, option: str, value: str, status: int
     ) -> None:
         path = tmp_path / "M.onnx"
-        found, out, err = run("train", "classifier", photos, "-o", path, option, value)
+        found, _, err = run("train", "classifier", photos, "-o", path, option, value)
         assert found == status
         assert value.split("-")[-1] in err or option in err
         assert not path.exists()
@@ -327,9 +329,7 @@ class TestEvaluate:
 
 
 class TestPredict:
-    def test_answers_as_csv_on_standard_output(
-        self, run: Run, model: Path, test_set: Path
-    ) -> None:
+    def test_answers_as_csv_on_standard_output(self, run: Run, model: Path, test_set: Path) -> None:
         status, out, _ = run("predict", model, test_set)
         assert status == OK
         rows = list(csv.DictReader(out.splitlines()))
@@ -457,9 +457,7 @@ class TestExtract:
 
 
 class TestExport:
-    def test_an_onnx_model_becomes_a_package(
-        self, run: Run, model: Path, tmp_path: Path
-    ) -> None:
+    def test_an_onnx_model_becomes_a_package(self, run: Run, model: Path, tmp_path: Path) -> None:
         pytest.importorskip("coremltools")
         own = tmp_path / "Own.onnx"
         own.write_bytes(model.read_bytes())
@@ -480,9 +478,7 @@ class TestExport:
         assert status == ENVIRONMENT
         assert "coremltools not installed" in err
 
-    def test_what_cannot_be(
-        self, run: Run, model: Path, tmp_path: Path, shared_data: Path
-    ) -> None:
+    def test_what_cannot_be(self, run: Run, model: Path, tmp_path: Path, shared_data: Path) -> None:
         assert run("export", model, "--to", "tflite")[0] == USAGE
         assert run("export", model, "-o", tmp_path / "M.onnx")[0] == USAGE
         assert run("export", tmp_path / "missing.onnx")[0] == BAD_DATA
@@ -648,7 +644,7 @@ def test_demo(run: Run, tmp_path: Path) -> None:
 
 def test_the_command_costs_no_heavy_library_before_it_needs_one() -> None:
     code = "import sys; sys.argv[1:] = ['--help']; from silverprint.cli.main import main\n"
-    code += "main(); print([m for m in ('coremltools', 'onnx', 'pandas', 'PIL') if m in sys.modules])"
+    code += (
+        "main(); print([m for m in ('coremltools', 'onnx', 'pandas', 'PIL') if m in sys.modules])"
+    )
     assert run_python(code).stdout.splitlines()[-1] == "[]"
-
-

@@ -83,9 +83,7 @@ def scikit_learn_answers(
 def test_the_search_chooses_what_scikit_learn_finds_best_on_the_same_folds(spread: float) -> None:
     given = problem(spread=spread)
     fold = folds(given.digests, given.truth, 5, given.seed)
-    losses = {
-        l2: log_loss(given.truth, scikit_learn_answers(given, l2, fold)) for l2 in L2_GRID
-    }
+    losses = {l2: log_loss(given.truth, scikit_learn_answers(given, l2, fold)) for l2 in L2_GRID}
     search = searched(given)
     assert search.l2 == min(losses, key=losses.__getitem__)
     golden = scikit_learn_answers(given, search.l2, fold)

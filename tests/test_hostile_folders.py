@@ -23,6 +23,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 
 
 def train(folder: Any, **parameters: Any) -> sp.ImageClassifier:
+    parameters.setdefault("classifier", sp.LogisticRegressor(l2=0.1))
     return sp.ImageClassifier(folder, sp.ModelParameters(**parameters), progress=False)
 
 
@@ -147,7 +148,17 @@ def test_pictures_of_extreme_shapes(tmp_path: Path) -> None:
         assert train(tmp_path, crop_and_scale=rule).labels == ("blue", "red")
 
 
-LABELS = ("🐈 cat", "and∕or", "back\\slash", "a／b", "näive", "..two dots", "tab\there", "日本", "'\"")
+LABELS = (
+    "🐈 cat",
+    "and∕or",
+    "back\\slash",
+    "a／b",
+    "näive",
+    "..two dots",
+    "tab\there",
+    "日本",
+    "'\"",
+)
 
 
 def test_labels_with_emoji_slashes_and_quotes(tmp_path: Path) -> None:
@@ -156,7 +167,7 @@ def test_labels_with_emoji_slashes_and_quotes(tmp_path: Path) -> None:
     for label, colour in zip(labels, colours, strict=False):
         for i in range(3):
             draw(tmp_path / "set" / label / f"{i}.png", colour)
-    model = train(tmp_path / "set", classifier=sp.LogisticRegressor(l2=0.1))
+    model = train(tmp_path / "set")
     assert model.labels == labels
     path = tmp_path / "Odd 🐈.onnx"
     model.write(path)
@@ -171,7 +182,7 @@ def test_labels_with_emoji_go_to_core_ml(tmp_path: Path) -> None:
     for label, colour in zip(LABELS[:2], COLOURS.values(), strict=False):
         for i in range(3):
             draw(tmp_path / "set" / label / f"{i}.png", colour)
-    model = train(tmp_path / "set", classifier=sp.LogisticRegressor(l2=0.1))
+    model = train(tmp_path / "set")
     model.write(tmp_path / "Odd.mlpackage")
     assert (tmp_path / "Odd.mlpackage" / "Manifest.json").is_file()
 
@@ -199,8 +210,7 @@ def test_500_labels_of_2_pictures(tmp_path: Path) -> None:
         colour = rng.integers(0, 256, 3)
         for i in range(2):
             draw(tmp_path / f"label {label:03}" / f"{i}.png", colour, size=8)
-    parameters = {"classifier": sp.LogisticRegressor(l2=0.1)}
-    model = train(tmp_path, **parameters)
+    model = train(tmp_path)
     assert len(model.labels) == 500
     assert model.training_metrics is not None
     assert model.training_metrics.count == 1000
@@ -325,7 +335,7 @@ def test_a_link_in_a_circle_and_a_dangling_one(tmp_path: Path) -> None:
     draw_set(tmp_path, {"red": 24, "green": 24})
     (tmp_path / "red" / "round").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "red" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    model = train(tmp_path, classifier=sp.LogisticRegressor(l2=0.1))
+    model = train(tmp_path)
     assert model.record.training["counts"] == {"green": 24, "red": 24}
 
 
@@ -339,5 +349,5 @@ def test_a_picture_that_disappears_after_the_folder_was_looked_at(tmp_path: Path
     draw_set(tmp_path, {"red": 12, "green": 12})
     source = sp.DataSource.labeled_directories(tmp_path)
     (tmp_path / "red" / "3.png").unlink()
-    model = train(source, classifier=sp.LogisticRegressor(l2=0.1))
+    model = train(source)
     assert model.record.training["counts"] == {"green": 12, "red": 11}

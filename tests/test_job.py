@@ -22,6 +22,7 @@ from silverprint.features import extraction
 from silverprint.training.display import Lines, describe, show_progress
 from silverprint.training.job import Job
 from silverprint.training.progress import Phase, Progress
+from support.children import run_python
 from support.classifier_programs import Gate, Steps
 from support.classifier_sets import draw_set
 
@@ -405,3 +406,36 @@ def test_nothing_is_shown_where_nobody_looks(capsys: pytest.CaptureFixture[str])
         with show_progress(job, how):  # type: ignore[arg-type]
             job.result()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_process_may_end_while_a_job_runs() -> None:
+    done = run_python(
+        """
+        import threading
+        import numpy as np
+        from silverprint import _core
+        from silverprint.training.job import Job
+        from silverprint.training.progress import Phase
+
+        class Endless:
+            phase, item_count, total_item_count, metrics = Phase.TRAINING, 0, None, {}
+            reached = threading.Event()
+
+            def advance(self, cancel):
+                x = np.random.default_rng(0).normal(size=(3000, 300)).astype(np.float32)
+                y = (np.arange(3000) % 30).astype(np.int32)
+                rows = np.arange(3000)
+                solver = _core.solve.LogisticRegression(x, rows, y, 30, 1e-6, None, 1e-12)
+                self.reached.set()
+                while solver.step(cancel):
+                    pass
+
+            def close(self):
+                pass
+
+        job = Job(Endless())
+        assert Endless.reached.wait(60)
+        """,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

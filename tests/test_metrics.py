@@ -21,9 +21,7 @@ LABELS = ("cat", "dog", "eel")
 def measure(
     rows: list[list[float]], truth: list[int], paths: tuple[str, ...] = ()
 ) -> ClassifierMetrics:
-    return ClassifierMetrics.measure(
-        LABELS, np.asarray(truth), np.asarray(rows, np.float32), paths
-    )
+    return ClassifierMetrics.measure(LABELS, np.asarray(truth), np.asarray(rows, np.float32), paths)
 
 
 def random_case(
@@ -118,7 +116,7 @@ def test_of_equal_probabilities_the_first_label_is_answered() -> None:
 
 @pytest.mark.parametrize("k", [0, 4, True, 1.0, None])
 def test_top_k_takes_a_number_of_labels(k: object) -> None:
-    with pytest.raises(InvalidParameterError, match="k=.*whole number from 1 to 3"):
+    with pytest.raises(InvalidParameterError, match=r"k=.*whole number from 1 to 3"):
         measure([[0.9, 0.1, 0.0]], [1]).top_k(k)  # type: ignore[arg-type]
 
 

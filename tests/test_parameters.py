@@ -87,7 +87,7 @@ def test_they_are_immutable() -> None:
 def test_an_unknown_parameter_names_the_nearest(
     made: Any, arguments: dict[str, Any], nearest: str
 ) -> None:
-    with pytest.raises(InvalidParameterError, match=f"did you mean '{nearest}'") as caught:
+    with pytest.raises(InvalidParameterError, match=rf"did you mean '{nearest}'") as caught:
         made(**arguments)
     assert caught.value.name in arguments
     assert "one of " in caught.value.allowed
@@ -123,7 +123,7 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: object) -> 
     "l2", [0, -1.0, "automatic", None, True, float("nan"), float("inf"), [1.0], "0.1"]
 )
 def test_l2_is_auto_or_positive(l2: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="l2=.*'auto' or a positive number"):
+    with pytest.raises(InvalidParameterError, match=r"l2=.*'auto' or a positive number"):
         LogisticRegressor(l2=l2)
 
 
@@ -144,7 +144,7 @@ def test_class_weights_by_label() -> None:
     given = LogisticRegressor(class_weights={"dog": 3}).weights_of(labels, counts)
     assert given is not None
     assert given.tolist() == [1, 3, 1]
-    with pytest.raises(InvalidParameterError, match="'dgo'.*did you mean 'dog'"):
+    with pytest.raises(InvalidParameterError, match=r"'dgo'.*did you mean 'dog'"):
         LogisticRegressor(class_weights={"dgo": 3}).weights_of(labels, counts)
 
 
@@ -187,12 +187,12 @@ def test_crop_and_scale_overrides_the_extractors_own() -> None:
 
 @pytest.mark.parametrize("revision", [1, -1, "0", 0.0, True])
 def test_a_revision_that_this_package_lacks(revision: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="revision=.*one of 0, or None"):
+    with pytest.raises(InvalidParameterError, match=r"revision=.*one of 0, or None"):
         ScenePrint(revision)
 
 
 def test_metadata_is_text() -> None:
-    with pytest.raises(InvalidParameterError, match="version=1.0: expected text"):
+    with pytest.raises(InvalidParameterError, match=r"version=1.0: expected text"):
         ModelMetadata(version=1.0)  # type: ignore[arg-type]
     with pytest.raises(InvalidParameterError):
         ModelMetadata(additional={"year": 2026})  # type: ignore[dict-item]

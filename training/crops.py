@@ -42,9 +42,7 @@ class _Dice:
         return self() < share
 
     def order(self) -> Tensor:
-        return torch.randperm(
-            self.count, generator=self.generator, device=self.generator.device
-        )
+        return torch.randperm(self.count, generator=self.generator, device=self.generator.device)
 
 
 def _cut(bank: Bank, plan: Plan, count: int, dice: _Dice) -> Tensor:
@@ -112,7 +110,7 @@ def _colour(crops: Tensor, dice: _Dice) -> Tensor:
     y = (y * dice(0.88, 1.12, 3)).clamp(0, 1)
     y = torch.where(dice.chance(0.3), y.clamp_min(1e-4) ** torch.exp(dice(-0.5, 0.5)), y)
     x = torch.where(change, y, x)
-    soft = functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), "replicate"), 3, 1)
+    soft = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
     x = torch.where(dice.chance(0.35), x + (x - soft) * dice(-1.0, 2.0), x)
     noise = torch.randn(x.shape, generator=dice.generator, device=x.device)
     x = torch.where(dice.chance(0.1), x + noise * dice(0.0, 0.06), x)

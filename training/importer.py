@@ -28,9 +28,7 @@ class Geometry:
 
     def through(self, kernel: int, stride: int, pad: int) -> Geometry:
         """After a convolution or pooling (square in stride; `pad` before the first cell)."""
-        return Geometry(
-            self.stride * stride, self.offset + self.stride * ((kernel - 1) / 2 - pad)
-        )
+        return Geometry(self.stride * stride, self.offset + self.stride * ((kernel - 1) / 2 - pad))
 
 
 def _mean(x: Tensor) -> Tensor:
@@ -62,8 +60,11 @@ class _Import:
             have = ", ".join(o.name for o in self.model.graph.output)
             raise ValueError(f"no tensor {missing[0]!r} in the graph; its outputs are: {have}")
         self.graph.output(tuple(self.values[name] for name in outputs))
-        self.graph.eliminate_dead_code()
-        return fx.GraphModule(self.root, self.graph)
+        module = fx.GraphModule(self.root, self.graph)
+        module.graph.eliminate_dead_code()
+        module.delete_all_unused_submodules()
+        module.recompile()
+        return module
 
     def _node(self, node: onnx.NodeProto) -> None:
         given = {a.name: helper.get_attribute_value(a) for a in node.attribute}

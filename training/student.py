@@ -95,9 +95,7 @@ class Student(nn.Module):
         self.shape = shape
         self.stem = ConvNorm(3, shape.stem, 4, 2)
         before = (shape.stem, *shape.widths[:-1])
-        self.halves = nn.ModuleList(
-            Halve(a, b) for a, b in zip(before, shape.widths, strict=True)
-        )
+        self.halves = nn.ModuleList(Halve(a, b) for a, b in zip(before, shape.widths, strict=True))
         self.stages = nn.ModuleList(
             nn.Sequential(*(Block(width, shape.expansion) for _ in range(depth)))
             for width, depth in zip(shape.widths, shape.depths, strict=True)
@@ -111,6 +109,6 @@ class Student(nn.Module):
         for number, (halve, stage) in enumerate(zip(self.halves, self.stages, strict=True)):
             x = stage(halve(x))
             maps[4 << number] = x
-        deep = functional.relu(self.head32(maps[32])).mean((2, 3))
-        middle = functional.relu(self.head16(maps[16])).mean((2, 3))
+        deep = functional.relu(self.head32(maps[32])).mean((2, 3), dtype=torch.float32)
+        middle = functional.relu(self.head16(maps[16])).mean((2, 3), dtype=torch.float32)
         return torch.cat([deep, middle], 1), {stride: maps[stride] for stride in (8, 16, 32)}

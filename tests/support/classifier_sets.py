@@ -13,7 +13,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from silverprint.data.source import DataSource
-
 from support.children import run_python
 
 COLOURS = {

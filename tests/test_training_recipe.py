@@ -1,0 +1,208 @@
+"""The recipe in `training/`: its pieces, and that a training continues to the same bytes.
+
+Needs torch (training/requirements.txt); without it everything here is skipped.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is only needed to train the built-in prints")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import onnxruntime  # noqa: E402
+
+from training import checkpoint, crops, drawn, export, pictures, smoke, train  # noqa: E402
+from training.importer import import_onnx  # noqa: E402
+from training.objective import Look, cells  # noqa: E402
+from training.recipe import Architecture, Target  # noqa: E402
+from training.seeds import on_device  # noqa: E402
+from training.student import Student  # noqa: E402
+from training.teachers import MapTarget  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn pictures and a random teacher."""
+    root: Path = tmp_path_factory.mktemp("recipe")
+    smoke.write_pictures(root / "pictures", 60)
+    smoke.write_teacher(root / "teachers" / "random_teacher.onnx")
+    return root
+
+
+def piece(
+    folder: Path, out: Path, rounds: int, resume: Path | None = None, **changes: int
+) -> train.Session:
+    folders = (folder / "pictures", folder / "teachers", out)
+    limits = train.Limits(rounds=rounds, total_rounds=4)
+    return train.run(replace(smoke.TINY, **changes), folders, limits, resume=resume)
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in out.iterdir() if p.suffix in (".bin", ".onnx")}
+
+
+def randomised(student: Student) -> Student:
+    """Batch normalisations as after training, not as they begin."""
+    torch.manual_seed(0)
+    for module in student.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.normal_(module.bias)
+    return student.eval()
+
+
+def test_imported_teacher_equals_onnx_runtime(folder: Path) -> None:
+    path = folder / "teachers" / "random_teacher.onnx"
+    names = ["features", "stride8", "stride16", "stride32"]
+    image = np.random.default_rng(0).standard_normal((2, 3, 96, 64)).astype(np.float32)
+    want = onnxruntime.InferenceSession(str(path)).run(names, {"image": image})
+    got = import_onnx(path, names).module(torch.from_numpy(image))
+    for mine, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(mine.numpy(), other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "side", "stride", "offset"),
+    [
+        ("efficientnetv2b0_teacher", "stride16", 64, 16, 15),
+        ("inceptionv3_truncated_teacher", "stride8", 96, 8, 13),
+    ],
+)
+def test_shared_teachers_import(
+    shared_data: Path, name: str, tensor: str, side: int, stride: int, offset: float
+) -> None:
+    # Offsets by hand: SAME padding at even sizes pads behind; Inception's stem pads nothing.
+    imported = import_onnx(shared_data / "weights" / f"{name}.onnx", [tensor])
+    assert imported.geometry[tensor].stride == stride
+    assert imported.geometry[tensor].offset == offset
+    assert imported.module(torch.zeros(1, 3, side, side))[0].isfinite().all()
+
+
+def test_an_unknown_tensor_names_the_outputs_there_are(folder: Path) -> None:
+    with pytest.raises(ValueError, match="stride32"):
+        import_onnx(folder / "teachers" / "random_teacher.onnx", ["logits"])
+
+
+def test_exported_file_equals_the_trained_network() -> None:
+    student = randomised(Student(Architecture(8, (8, 16, 24, 32), (1, 1, 1, 1), 2, 32, 64)))
+    found = export.compare(export.build(student).SerializeToString(), student)
+    assert found["difference"] < 1e-3
+    assert found["rounding"] < 2e-2  # weights are stored as float16
+
+
+def test_exported_file_is_small_and_for_every_engine() -> None:
+    model = export.build(Student(Architecture()).eval())
+    assert len(model.SerializeToString()) < 12e6
+    assert {node.op_type for node in model.graph.node} == {
+        *("Cast", "Conv", "Relu", "Add", "GlobalAveragePool", "Flatten", "Concat", "Identity")
+    }
+    metadata = {p.key for p in model.metadata_props}
+    assert metadata >= {"mean", "std", "input_size", "feature_tensors", "licence", "revision"}
+
+
+def test_cells_of_a_map_are_centred_on_their_squares() -> None:
+    """Turning the network and the picture around turns the maps around: no cell leans aside."""
+    student = randomised(Student(Architecture(8, (8, 16, 24, 32), (1, 1, 1, 1), 2, 32, 64)))
+    for name, weight in student.named_parameters():
+        if name.endswith("conv.weight"):
+            weight.data = (weight.data + weight.data.flip(2, 3)) / 2
+    image = torch.rand(1, 3, 64, 96)
+    plain, turned = student(image)[1], student(image.flip(2, 3))[1]
+    for stride, cell_map in plain.items():
+        torch.testing.assert_close(cell_map, turned[stride].flip(2, 3), rtol=1e-3, atol=1e-3)
+
+
+def test_teacher_maps_are_read_where_the_student_looks() -> None:
+    # A teacher of stride 8 whose first cell is centred on pixel 11: one student cell further in.
+    place = MapTarget(Target("m", 1, 1.0, 8), train_geometry(stride=8, offset=11.5))
+    matrix, inside = cells(place, Look(32, 32, mirrored=False), 2)
+    np.testing.assert_array_equal(inside.numpy(), [0, 1, 1, 0])
+    np.testing.assert_allclose(matrix.numpy()[1:3], [[1, 0], [0, 1]], atol=1e-6)
+    mirrored, _ = cells(place, Look(32, 32, mirrored=True), 2)
+    np.testing.assert_allclose(mirrored.numpy()[1:3], [[0, 1], [1, 0]], atol=1e-6)
+
+
+def train_geometry(*, stride: int, offset: float) -> object:
+    from training.importer import Geometry
+
+    return Geometry(stride, offset)
+
+
+def test_crops_depend_on_the_seed_alone(folder: Path) -> None:
+    bank, held_out = pictures.load(folder / "pictures", 96, CPU)
+    assert len(bank) + len(held_out) == 60
+    plan = crops.Plan(64, drawn=0, drawn_share=0.0, collage=0.3)
+    first, again, other = (
+        crops.make(bank, plan, 8, on_device(CPU, seed)) for seed in ("a", "a", "b")
+    )
+    assert first.shape == (8, 3, 64, 64)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_drawn_pictures_vary() -> None:
+    drawn_pictures = drawn.draw(6, 48, on_device(CPU, "test"))
+    assert drawn_pictures.shape == (6, 3, 48, 48)
+    assert (drawn_pictures.float().flatten(1).std(1) > 2).all()
+
+
+def test_same_seed_same_bytes_and_stopping_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    whole = piece(folder, tmp_path / "whole", 4, save_every=2)
+    piece(folder, tmp_path / "half", 2, save_every=2)
+    rest = piece(folder, tmp_path / "rest", 2, tmp_path / "half", save_every=2)
+    assert whole.trainer.step == rest.trainer.step
+    assert files(tmp_path / "whole") == files(tmp_path / "rest")
+    other = piece(folder, tmp_path / "other", 2, save_every=2, seed=2)
+    assert files(tmp_path / "half") != files(other.out)
+
+
+def test_training_lowers_the_held_out_loss(folder: Path, tmp_path: Path) -> None:
+    session = piece(folder, tmp_path / "long", 0)
+    before = session.judge()
+    session.train(train.Limits(rounds=6, total_rounds=6))
+    assert session.judge()[0] < before[0]
+
+
+def test_time_runs_out_before_a_round_and_a_checkpoint_is_left(
+    folder: Path, tmp_path: Path
+) -> None:
+    folders = (folder / "pictures", folder / "teachers", tmp_path)
+    session = train.run(smoke.TINY, folders, train.Limits(minutes=0.0))
+    assert session.round == 0
+    assert checkpoint.load(tmp_path)[1]["round"] == 0
+    assert (tmp_path / "scene_print_1.onnx").is_file()
+
+
+def test_a_checkpoint_is_cut_into_parts_and_guards_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "PART_BYTES", 1000)
+    tensors = {
+        "a": torch.arange(300.0).view(3, 100),
+        "b": torch.ones(7, dtype=torch.bfloat16),
+        "c": torch.tensor(2.5),
+    }
+    checkpoint.save(tmp_path, tensors, {"round": 3})
+    parts = sorted(tmp_path.glob("checkpoint-*.bin"))
+    assert [p.stat().st_size <= 1000 for p in parts] == [True, True]
+    loaded, record = checkpoint.load(tmp_path)
+    assert record == {"round": 3}
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+    parts[0].write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=parts[0].name):
+        checkpoint.load(tmp_path)
+
+
+def test_another_recipe_does_not_continue_a_checkpoint(folder: Path, tmp_path: Path) -> None:
+    piece(folder, tmp_path / "one", 0)
+    with pytest.raises(ValueError, match="another recipe"):
+        piece(folder, tmp_path / "two", 0, tmp_path / "one", seed=2)

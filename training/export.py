@@ -1,0 +1,195 @@
+"""Export: `python -m training.export --checkpoint DIR --out scene_print_1.onnx`.
+
+The moving average, batch normalisations and residuals of depthwise convolutions folded; weights
+as float16 with a Cast in the graph. Checked against torch through ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from training import checkpoint
+from training.recipe import MEAN, STD, Architecture
+from training.student import Block, ConvNorm, Halve, Student
+
+
+class _Graph:
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.numbers: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, inputs: list[str], output: str, **given: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], **given))
+        return output
+
+    def conv(self, x: str, name: str, layer: ConvNorm, *, relu: bool = False) -> str:
+        weight, bias = (t.numpy() for t in layer.folded())
+        self.numbers.append(numpy_helper.from_array(weight.astype(np.float16), f"{name}.half"))
+        self.numbers.append(numpy_helper.from_array(bias, f"{name}.bias"))
+        self.add("Cast", [f"{name}.half"], f"{name}.weight", to=TensorProto.FLOAT)
+        conv = layer.conv
+        y = self.add(
+            "Conv",
+            [x, f"{name}.weight", f"{name}.bias"],
+            name,
+            kernel_shape=list(conv.kernel_size),
+            strides=list(conv.stride),
+            pads=[int(conv.padding[0])] * 4,
+            group=conv.groups,
+        )
+        return self.add("Relu", [y], f"{name}.relu") if relu else y
+
+    def halve(self, x: str, name: str, layer: Halve) -> str:
+        return self.conv(self.conv(x, f"{name}.reduce", layer.reduce), f"{name}.widen", layer.widen)
+
+    def block(self, x: str, name: str, layer: Block) -> str:
+        x = self.conv(x, f"{name}.mix", layer.mix)
+        y = self.conv(x, f"{name}.expand", layer.expand, relu=True)
+        y = self.conv(y, f"{name}.project", layer.project)
+        return self.add("Add", [x, y], f"{name}.sum")
+
+    def pooled(self, x: str, name: str) -> str:
+        mean = self.add("GlobalAveragePool", [x], f"{name}.mean")
+        return self.add("Flatten", [mean], f"{name}.pooled", axis=1)
+
+
+def build(student: Student) -> onnx.ModelProto:
+    """The folded graph: `image` to `features`, `stride8`, `stride16`, `stride32`."""
+    graph, shape = _Graph(), student.shape
+    x = graph.conv("image", "stem", student.stem, relu=True)
+    maps = {}
+    for number, (halve, stage) in enumerate(zip(student.halves, student.stages, strict=True)):
+        assert isinstance(halve, Halve)
+        assert isinstance(stage, torch.nn.Sequential)
+        x = graph.halve(x, f"halve{number}", halve)
+        for index, block in enumerate(stage):
+            assert isinstance(block, Block)
+            x = graph.block(x, f"stage{number}.{index}", block)
+        maps[4 << number] = x
+    deep = graph.pooled(graph.conv(maps[32], "head32", student.head32, relu=True), "head32")
+    middle = graph.pooled(graph.conv(maps[16], "head16", student.head16, relu=True), "head16")
+    graph.add("Concat", [deep, middle], "features", axis=1)
+    count = shape.pooled32 + shape.pooled16
+    widths = {8: shape.widths[1], 16: shape.widths[2], 32: shape.widths[3]}
+    outputs = [_value("features", ["batch", count])]
+    for stride, width in widths.items():
+        name = f"stride{stride}"
+        graph.add("Identity", [maps[stride]], name)
+        outputs.append(_value(name, ["batch", width, f"{name}_h", f"{name}_w"]))
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "scene_print_1",
+            [_value("image", ["batch", 3, "height", "width"])],
+            outputs,
+            graph.numbers,
+        ),
+        opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=8,
+        producer_name="silverprint",
+    )
+    tensors = {"features": [count]} | {f"stride{s}": [w] for s, w in widths.items()}
+    for key, value in {
+        "name": "silverprint scene print",
+        "revision": "1",
+        "input": "image",
+        "input_layout": "NCHW",
+        "channel_order": "RGB",
+        "pixel_range": "0..255 before (pixel - mean) / std",
+        "mean": json.dumps(MEAN),
+        "std": json.dumps(STD),
+        "input_size": "224",
+        "interpolation": "bilinear",
+        "resize": "stretch or centre square, then input_size x input_size",
+        "features": "features",
+        "feature_tensors": json.dumps(tensors),
+        "licence": "Apache-2.0 (trained for this project)",
+        "weight_storage": "float16, cast to float32 in the graph",
+    }.items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _value(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+@torch.no_grad()
+def _as_stored(student: Student) -> Student:
+    """The same network with every folded weight rounded as the file keeps it."""
+    for layer in student.modules():
+        if isinstance(layer, ConvNorm):
+            weight, bias = layer.folded()
+            layer.conv.weight.copy_(weight.half().float())
+            layer.residual = False
+            layer.norm = torch.nn.BatchNorm2d(len(bias), eps=0.0).eval()
+            layer.norm.bias.copy_(bias)
+    return student
+
+
+@torch.no_grad()
+def compare(content: bytes, student: Student) -> dict[str, float]:
+    """Largest difference over an output's largest value: (file, torch) and (file, unrounded)."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    found = {"difference": 0.0, "rounding": 0.0}
+    exact = student.eval()
+    features_at = [(1, 224, 224), (2, 160, 96)]
+    images = [torch.randn(n, 3, h, w, generator=generator) for n, h, w in features_at]
+    exact_outputs = [_flat(exact(image)) for image in images]
+    stored = _as_stored(student)
+    for image, unrounded in zip(images, exact_outputs, strict=True):
+        got = session.run(None, {"image": image.numpy()})
+        for mine, want, whole in zip(got, _flat(stored(image)), unrounded, strict=True):
+            size = float(want.abs().max()) + 1e-12
+            found["difference"] = max(
+                found["difference"], float((torch.from_numpy(mine) - want).abs().max()) / size
+            )
+            found["rounding"] = max(found["rounding"], float((want - whole).abs().max()) / size)
+    return found
+
+
+def _flat(outputs: tuple[torch.Tensor, dict[int, torch.Tensor]]) -> list[torch.Tensor]:
+    return [outputs[0], *outputs[1].values()]
+
+
+def export(folder: Path, out: Path) -> dict[str, Any]:
+    """Write `out` from the checkpoint in `folder`; raises ValueError if the file computes wrong."""
+    kept, record = checkpoint.load(folder)
+    shape = {k: tuple(v) if isinstance(v, list) else v for k, v in record["architecture"].items()}
+    student = Student(Architecture(**shape)).eval()
+    prefix = "average."
+    weights = {k.removeprefix(prefix): v for k, v in kept.items() if k.startswith(prefix)}
+    missing = student.load_state_dict(weights, strict=False)
+    if missing.unexpected_keys or any("num_batches" not in k for k in missing.missing_keys):
+        raise ValueError(f"{folder}: the checkpoint does not fit its own architecture")
+    content = build(student).SerializeToString()
+    found = compare(content, student)
+    if not found["difference"] <= 1e-3:
+        raise ValueError(f"the file computes other numbers than torch: {found}")
+    out.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    return {"file": out.name, "bytes": len(content), "sha256": digest, **found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the print as ONNX.")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    print(json.dumps(export(args.checkpoint, args.out)))
+
+
+if __name__ == "__main__":
+    main()

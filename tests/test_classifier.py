@@ -379,7 +379,7 @@ class TestEvaluation:
 
 
 class TestUnreadablePictures:
-    """5 % of all and 20 % of a label may be; `max_unreadable` is the first, a quarter of the other."""
+    """5 % of all and 20 % of a label may be; `max_unreadable` is the first of the two."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Callable[..., Path]:

@@ -110,9 +110,10 @@ class TestTrain:
         assert lines[-1].startswith(f"{path}: ")
         assert lines[-1].endswith(" MB")
         assert sp.load(path).labels == ("blue", "green", "red", "yellow")
-        # Not a terminal: plain lines, one for each phase, no control characters.
-        assert "Extracting features" in err
-        assert "Done" in err.splitlines()[-1]
+        # Not a terminal: plain lines, one for each phase that lasts, no control characters.
+        titles = ("Starting", "Extracting features", "Training", "Evaluating", "Done")
+        assert all(line.startswith(titles) for line in err.splitlines())
+        assert err.splitlines()[-1] == "Done"
         assert "\x1b" not in out + err
         assert "\r" not in err
 

@@ -286,13 +286,13 @@ def test_a_look_at_the_progress_never_mixes_two_phases() -> None:
     job = Job(program)
     assert gate.reached.wait(PATIENCE)
     progress = job.progress
+    program.item_count = 0
+    gate.opened.set()
+    job.result()
     assert (progress.phase, progress.item_count) in (
         (Phase.EXTRACTING_FEATURES, 480),
         (Phase.TRAINING, 0),
     )
-    program.item_count = 0
-    gate.opened.set()
-    job.result()
 
 
 def test_cancelling_while_pictures_are_read(

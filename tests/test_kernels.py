@@ -243,10 +243,10 @@ def test_softmax_jacobian_is_the_derivative_of_softmax() -> None:
     np.testing.assert_allclose(ours, exact, atol=1e-6)
 
 
-def triangle_weights(rng: np.random.Generator, outputs: int, taps: int) -> npt.NDArray[np.int16]:
-    """Weights in 1/16384ths that add up to 16384, as the picture rule makes them."""
-    weight = rng.multinomial(16384, rng.dirichlet(np.ones(taps)), size=outputs)
-    return weight.astype(np.int16)
+def triangle_weights(rng: np.random.Generator, outputs: int, taps: int) -> npt.NDArray[np.int32]:
+    """Weights in 2^-22ths that add up to 1, as the picture rule makes them."""
+    weight = rng.multinomial(2**22, rng.dirichlet(np.ones(taps)), size=outputs)
+    return weight.astype(np.int32)
 
 
 @many
@@ -255,9 +255,10 @@ def test_resample_rows_is_a_rounded_weighted_mean(taps: int, count: int, seed: i
     rng = np.random.default_rng(seed)
     rows = rng.choice(np.uint8([0, 1, 127, 128, 254, 255]), size=(taps, count))
     (weight,) = triangle_weights(rng, 1, taps)
-    exact = (weight.astype(np.int64) @ rows.astype(np.int64) + 128) >> 8
+    exact = (weight.astype(np.int64) @ rows.astype(np.int64) + 2**21) >> 22
     for isa in ISAS:
-        same_bytes(kernels.resample_rows(isa, rows, weight), exact.astype(np.int16))
+        ours = kernels.resample_rows(isa, rows, weight)
+        same_bytes(ours, np.clip(exact, 0, 255).astype(np.float32))
 
 
 @many
@@ -272,47 +273,47 @@ def test_resample_columns_is_a_rounded_weighted_mean(
 ) -> None:
     rng = np.random.default_rng(seed)
     taps = 2 * pairs
-    row = rng.choice(np.int16([0, 1, 64, 8000, 16319, 16320]), size=(pixels, 3))
+    row = rng.choice(np.uint8([0, 1, 127, 128, 254, 255]), size=(pixels, 3))
     first = rng.integers(0, pixels, size=width).astype(np.int32)
     weight = triangle_weights(rng, width, taps)
     # Past the end of the row lie zeros.
-    padded = np.concatenate([row, np.zeros((taps, 3), np.int16)]).astype(np.int64)
+    padded = np.concatenate([row, np.zeros((taps, 3), np.uint8)]).astype(np.int64)
     index = first[:, None] + np.arange(taps)
-    exact = (np.einsum("xt,xtc->cx", weight.astype(np.int64), padded[index]) + 2**19) >> 20
+    exact = (np.einsum("xt,xtc->cx", weight.astype(np.int64), padded[index]) + 2**21) >> 22
     for isa in ISAS:
         ours = kernels.resample_columns(isa, row, first, weight)
-        same_bytes(ours, np.clip(exact, 0, 255).astype(np.float32))
+        same_bytes(ours, np.clip(exact, 0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("level", [0, 1, 100, 255])
 def test_a_constant_stays_exactly_that_constant(isa: str, level: int) -> None:
-    weight = np.int16([5461, 5462, 5461, 0])
+    weight = np.int32([1398101, 1398102, 1398101, 0])
     row = kernels.resample_rows(isa, np.full((4, 60), level, np.uint8), weight)
-    np.testing.assert_array_equal(row, 64 * level)
+    np.testing.assert_array_equal(row, level)
     levels = kernels.resample_columns(
-        isa, row.reshape(20, 3), np.arange(17, dtype=np.int32), np.tile(weight, (17, 1))
+        isa, np.full((20, 3), level, np.uint8), np.arange(17, dtype=np.int32), np.tile(weight, (17, 1))
     )
     np.testing.assert_array_equal(levels, level)
 
 
 def test_resampling_checks_shapes() -> None:
-    row = np.zeros((4, 3), np.int16)
+    row = np.zeros((4, 3), np.uint8)
     with pytest.raises(ValueError, match="resample_rows"):
-        kernels.resample_rows("plain", np.zeros((2, 3), np.uint8), np.zeros(3, np.int16))
+        kernels.resample_rows("plain", np.zeros((2, 3), np.uint8), np.zeros(3, np.int32))
     with pytest.raises(ValueError, match="even taps"):
-        kernels.resample_columns("plain", row, np.zeros(1, np.int32), np.zeros((1, 3), np.int16))
+        kernels.resample_columns("plain", row, np.zeros(1, np.int32), np.zeros((1, 3), np.int32))
     with pytest.raises(ValueError, match="outside the row"):
-        kernels.resample_columns("plain", row, np.int32([4]), np.zeros((1, 2), np.int16))
+        kernels.resample_columns("plain", row, np.int32([4]), np.zeros((1, 2), np.int32))
 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_resampling_rounds_halves_up(isa: str) -> None:
-    # 128 / 16384 of a level is half of a 64th; 32 / 64 is half a level.
     rows = np.concatenate([np.ones((1, 17), np.uint8), np.zeros((1, 17), np.uint8)])
-    np.testing.assert_array_equal(kernels.resample_rows(isa, rows, np.int16([128, 16256])), 1)
-    np.testing.assert_array_equal(kernels.resample_rows(isa, rows, np.int16([127, 16257])), 0)
-    row, first = np.full((8, 3), 32, np.int16), np.arange(5, dtype=np.int32)
-    for total, level in ((16384, 1), (16383, 0)):
-        weight = np.tile(np.int16([8000, total - 8000]), (5, 1))
-        np.testing.assert_array_equal(kernels.resample_columns(isa, row, first, weight), level)
+    row, first = np.zeros((8, 3), np.uint8), np.arange(0, 6, 2, dtype=np.int32)
+    row[::2] = 1
+    for share, level in ((2**21, 1), (2**21 - 1, 0)):
+        weight = np.int32([share, 2**22 - share])
+        np.testing.assert_array_equal(kernels.resample_rows(isa, rows, weight), level)
+        ours = kernels.resample_columns(isa, row, first, np.tile(weight, (3, 1)))
+        np.testing.assert_array_equal(ours, level)

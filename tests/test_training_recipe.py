@@ -16,9 +16,8 @@ torch = pytest.importorskip("torch", reason="torch is only needed to train the b
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import onnxruntime  # noqa: E402
-
 from training import checkpoint, crops, drawn, export, pictures, smoke, train  # noqa: E402
-from training.importer import import_onnx  # noqa: E402
+from training.importer import Geometry, import_onnx  # noqa: E402
 from training.objective import Look, cells  # noqa: E402
 from training.recipe import Architecture, Target  # noqa: E402
 from training.seeds import on_device  # noqa: E402
@@ -123,18 +122,12 @@ def test_cells_of_a_map_are_centred_on_their_squares() -> None:
 
 def test_teacher_maps_are_read_where_the_student_looks() -> None:
     # A teacher of stride 8 whose first cell is centred on pixel 11: one student cell further in.
-    place = MapTarget(Target("m", 1, 1.0, 8), train_geometry(stride=8, offset=11.5))
+    place = MapTarget(Target("m", 1, 1.0, 8), Geometry(stride=8, offset=11.5))
     matrix, inside = cells(place, Look(32, 32, mirrored=False), 2)
     np.testing.assert_array_equal(inside.numpy(), [0, 1, 1, 0])
     np.testing.assert_allclose(matrix.numpy()[1:3], [[1, 0], [0, 1]], atol=1e-6)
     mirrored, _ = cells(place, Look(32, 32, mirrored=True), 2)
     np.testing.assert_allclose(mirrored.numpy()[1:3], [[0, 1], [1, 0]], atol=1e-6)
-
-
-def train_geometry(*, stride: int, offset: float) -> object:
-    from training.importer import Geometry
-
-    return Geometry(stride, offset)
 
 
 def test_crops_depend_on_the_seed_alone(folder: Path) -> None:
@@ -165,11 +158,10 @@ def test_same_seed_same_bytes_and_stopping_changes_nothing(folder: Path, tmp_pat
     assert files(tmp_path / "half") != files(other.out)
 
 
-def test_training_lowers_the_held_out_loss(folder: Path, tmp_path: Path) -> None:
-    session = piece(folder, tmp_path / "long", 0)
-    before = session.judge()
-    session.train(train.Limits(rounds=6, total_rounds=6))
-    assert session.judge()[0] < before[0]
+def test_training_lowers_the_loss(folder: Path, tmp_path: Path) -> None:
+    piece(folder, tmp_path, 4)
+    first, *_, last = smoke.losses(tmp_path)
+    assert last < 0.8 * first
 
 
 def test_time_runs_out_before_a_round_and_a_checkpoint_is_left(

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from training import crops
-from training.importer import import_onnx
+from training.importer import channels_last, import_onnx
 from training.objective import Look
 from training.recipe import PRINT_1, Recipe
 from training.seeds import on_device, on_host
@@ -37,7 +37,7 @@ def importer_error(path: Path, tensors: list[str], device: torch.device, half: b
     side = shape[2] if isinstance(shape[2], int) else 224
     image = on_host("check").standard_normal((2, 3, side, side)).astype(np.float32)
     dtype = torch.float16 if half else torch.float32
-    module = import_onnx(path, tensors).module.to(device, dtype, memory_format=torch.channels_last)
+    module = channels_last(import_onnx(path, tensors).module, device, dtype)
     saved = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     with torch.inference_mode():

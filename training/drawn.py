@@ -38,7 +38,7 @@ def _leaves(count: int, side: int, dice: _Dice) -> Tensor:
     y, x = _plane(side, dice.generator.device)
     canvas = dice(count, 3, 1, 1).expand(count, 3, side, side).clone()
     for _ in range(48):
-        radius = 0.03 * (1 - dice(count, 1, 1)).clamp_min(1e-3) ** (-1 / 1.6)
+        radius = 0.07 * (1 - dice(count, 1, 1)).clamp_min(1e-3) ** (-1 / 1.6)
         cy, cx = dice(count, 1, 1, low=-1.1, high=1.1), dice(count, 1, 1, low=-1.1, high=1.1)
         angle = dice(count, 1, 1, high=math.pi)
         u = (x - cx) * angle.cos() + (y - cy) * angle.sin()
@@ -61,7 +61,7 @@ def _shaders(count: int, side: int, dice: _Dice) -> Tensor:
     y, x = _plane(side, dice.generator.device)
     x, y = x.expand(1, side, side), y.expand(1, side, side)
     place = torch.stack([x, y, (x * x + y * y).sqrt(), torch.ones_like(x)], 1).flatten(2)
-    scale = torch.exp(dice(count, 1, 1, low=0.5, high=3.2))
+    scale = torch.exp(dice(count, 1, 1, low=-0.7, high=2.2))
     h = torch.sin((dice.normal(count, 16, 4) * scale) @ place)
     for _ in range(2):
         h = torch.sin((dice.normal(count, 16, 16) * dice(count, 1, 1, low=0.3, high=1.5)) @ h)

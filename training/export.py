@@ -167,7 +167,9 @@ def _flat(outputs: tuple[torch.Tensor, dict[int, torch.Tensor]]) -> list[torch.T
 def export(folder: Path, out: Path) -> dict[str, Any]:
     """Write `out` from the checkpoint in `folder`; raises ValueError if the file computes wrong."""
     kept, record = checkpoint.load(folder)
-    shape = {k: tuple(v) if isinstance(v, list) else v for k, v in record["architecture"].items()}
+    shape: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in record["architecture"].items()
+    }
     student = Student(Architecture(**shape)).eval()
     prefix = "average."
     weights = {k.removeprefix(prefix): v for k, v in kept.items() if k.startswith(prefix)}

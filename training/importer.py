@@ -106,7 +106,7 @@ class _Import:
         conv = nn.Conv2d(
             weight.shape[1] * groups,
             weight.shape[0],
-            tuple(weight.shape[2:]),
+            (weight.shape[2], weight.shape[3]),
             tuple(strides),
             (top, left) if even else 0,
             groups=groups,
@@ -171,6 +171,13 @@ class Imported:
     module: nn.Module
     geometry: dict[str, Geometry]
     metadata: dict[str, str]
+
+
+def channels_last(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """`module`, moved, in the layout that convolutions like best."""
+    module.to(device, dtype)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
 
 
 def import_onnx(path: Path, outputs: list[str]) -> Imported:

@@ -59,6 +59,9 @@ class Objective(nn.Module):
         self.maps = nn.ModuleList(
             nn.Conv2d(widths[m.target.stride], m.target.dims, 1) for m in self.places
         )
+        for adapter in (self.pooled, *self.maps):
+            for parameter in adapter.parameters():
+                nn.init.zeros_(parameter)
         total = sum(t.weight for t in pooled)
         weights = torch.cat([torch.full((t.dims,), t.weight / t.dims / total) for t in pooled])
         self.register_buffer("weights", weights, persistent=False)

@@ -64,7 +64,11 @@ class View:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of it. `large_every`: each so many rounds one is of the view `large`."""
+    """All of it. `large_every`: each so many rounds one is of the view `large`.
+
+    `adapter_rate` is the learning rate of the adapter of `features` over the student's: over a
+    thousand inputs of unit variance, Adam's steps of equal size add up.
+    """
 
     teachers: tuple[Teacher, ...]
     student: Architecture
@@ -79,6 +83,7 @@ class Recipe:
     held_out_crops: int
     maps_weight: float
     learning_rate: float
+    adapter_rate: float
     weight_decay: float
     warm_up_steps: int
     clip_norm: float
@@ -88,7 +93,7 @@ class Recipe:
     seed: int
 
     def fingerprint(self) -> str:
-        """A hash of the whole record: a checkpoint is continued only by the recipe it was made by."""
+        """A hash of the whole record: a checkpoint is continued by the recipe that made it only."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -152,6 +157,7 @@ PRINT_1 = Recipe(
     held_out_crops=512,
     maps_weight=0.5,
     learning_rate=3e-3,
+    adapter_rate=0.2,
     weight_decay=0.02,
     warm_up_steps=400,
     clip_norm=2.0,

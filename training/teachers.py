@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.importer import Geometry, import_onnx
+from training.importer import Geometry, channels_last, import_onnx
 from training.recipe import Recipe, Target
 from training.seeds import on_host
 
@@ -102,7 +102,7 @@ class _Teacher:
         )
 
     def to(self, device: torch.device) -> None:
-        self.module.to(device, self.dtype, memory_format=torch.channels_last)
+        self.module = channels_last(self.module, device, self.dtype)
         self.mean, self.std = self.mean.to(device), self.std.to(device)
 
     def __call__(self, canvas: Tensor) -> tuple[Tensor, ...]:

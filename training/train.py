@@ -47,7 +47,7 @@ def arithmetic(*, fast: bool) -> None:
     """Before the first work on a GPU: same bytes from same inputs, or (`fast`) any algorithm."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(not fast)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = fast
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
@@ -115,7 +115,7 @@ class Session:
         losses = []
         for _ in range(view.passes):
             order = torch.from_numpy(dice.permutation(view.crops)).to(self.device)
-            for rows in order.split(view.batch):
+            for rows in torch.split(order, view.batch):
                 size = int(dice.choice(view.sizes, p=view.odds))
                 look = Look(size, view.canvas, bool(dice.random() < 0.5))
                 losses.append(
@@ -136,7 +136,7 @@ class Session:
         look = Look(view.sizes[-1], view.canvas, False)
         parts = [
             self.trainer.judge(canvas[rows], targets.rows(rows), look)
-            for rows in torch.arange(len(canvas), device=self.device).split(view.batch)
+            for rows in torch.split(torch.arange(len(canvas), device=self.device), view.batch)
         ]
         return [round(float(x), 5) for x in torch.stack(parts).mean(0)]
 
@@ -218,7 +218,12 @@ def run(
     else:
         session.resume(resume)
     ready = time.monotonic() - limits.began
-    session.say(event="ready", seconds=round(ready, 1), device=str(session.device))
+    session.say(
+        event="ready",
+        seconds=round(ready, 1),
+        device=str(session.device),
+        held_out=session.judge(),
+    )
     session.train(limits)
     session.say(event="exported", **export(session.out, session.out / "scene_print_1.onnx"))
     return session

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.importer import channels_last
 from training.objective import Look, Objective
 from training.recipe import MEAN, STD, Recipe
 from training.seeds import seed_of
@@ -17,7 +18,7 @@ from training.teachers import Targets, TeacherSet
 
 
 def normalised(crops: Tensor, size: int) -> Tensor:
-    """uint8 crops as the student's `image` at `size` pixels: antialiased bilinear, channels last."""
+    """uint8 crops as the student's `image`: antialiased bilinear to `size`, channels last."""
     x = crops.float()
     if x.shape[-1] != size:
         x = functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
@@ -30,28 +31,33 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, teachers: TeacherSet) -> None:
         device = teachers.device
-        self.recipe, self.device, self.step = recipe, device, 0
+        self.recipe, self.device = recipe, device
         torch.manual_seed(seed_of(recipe.seed, "weights"))
-        student = Student(recipe.student)
-        objective = Objective(recipe, teachers)
-        self.student = student.to(device, memory_format=torch.channels_last)
-        self.objective = objective.to(device)
+        self.student = Student(recipe.student)
+        self.objective = Objective(recipe, teachers).to(device)
+        channels_last(self.student, device, torch.float32)
         self.average = copy.deepcopy(self.student).requires_grad_(False)
         self.parameters = [*self.student.parameters(), *self.objective.parameters()]
         fused = device.type == "cuda"
+        groups = []
+        objective = self.objective
+        shares = (
+            (self.student, 1.0),
+            (objective.maps, 1.0),
+            (objective.pooled, recipe.adapter_rate),
+        )
+        for module, share in shares:
+            for vectors, decay in ((False, recipe.weight_decay), (True, 0.0)):
+                chosen = [p for p in module.parameters() if (p.ndim < 2) == vectors]
+                groups.append({"params": chosen, "weight_decay": decay, "share": share})
         self.optimiser = torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in self.parameters if p.ndim > 1],
-                    "weight_decay": recipe.weight_decay,
-                },
-                {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
-            ],
+            groups,
             lr=recipe.learning_rate,
             betas=(0.9, 0.99),
             fused=fused,
             foreach=not fused,
         )
+        self._begin(0)
 
     def rate(self, progress: float) -> float:
         """Linear warm-up by steps, then half a cosine over `progress` 0..1."""
@@ -64,10 +70,10 @@ class Trainer:
         self.student.train()
         self.objective.train()
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate(progress)
+            group["lr"] = self.rate(progress) * group["share"]
         losses = self._losses(self.student, crops, targets, look)
         self.optimiser.zero_grad(set_to_none=True)
-        self.objective.combined(*losses).backward()
+        self.objective.combined(*losses).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         self.optimiser.step()
         self.step += 1
@@ -120,16 +126,20 @@ class Trainer:
     @torch.no_grad()
     def restore(self, kept: dict[str, Tensor], step: int) -> None:
         """Take back a `state()` of the same recipe."""
+        self._begin(step)
+        for name, tensor in self._tensors().items():
+            tensor.copy_(kept[name])
+
+    def _begin(self, step: int) -> None:
+        """Moments of zero after `step` steps, in the form that AdamW keeps them."""
         self.step = step
-        count = torch.tensor(float(step))
         for parameter in self.parameters:
+            place = parameter.device if parameter.is_cuda else "cpu"
             self.optimiser.state[parameter] = {
-                "step": count.to(self.device) if self.device.type == "cuda" else count.clone(),
+                "step": torch.tensor(float(step), device=place),
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
-        for name, tensor in self._tensors().items():
-            tensor.copy_(kept[name])
 
     def _tensors(self) -> dict[str, Tensor]:
         found = {f"student.{k}": v for k, v in _floats(self.student).items()}

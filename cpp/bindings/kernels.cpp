@@ -2,6 +2,7 @@
 #include "kernels/kernels.h"
 
 #include "base/process.h"
+#include "image/geometry.h"
 #include "bindings/bindings.h"
 
 namespace silverprint::bindings {
@@ -46,27 +47,36 @@ Array<float> softmax_jacobian(const std::string& isa, const Array<float>& p, con
   return result;
 }
 
-Array<std::int16_t> resample_rows(const std::string& isa, const Array<std::uint8_t>& rows,
-                                  const Array<std::int16_t>& weight) {
+// A filter of weights (outputs, taps) in 2^-22ths.
+Filter filter_of(const Array<std::int32_t>& first, const Array<std::int32_t>& weight, std::size_t taps) {
+  for (const std::int32_t w : view(weight))
+    if (w < 0 || w > 1 << 22) invalid("weights lie between 0 and 2^22");
+  return {taps, {first.data(), first.data() + first.size()}, {weight.data(), weight.data() + weight.size()}};
+}
+
+Array<float> resample_rows(const std::string& isa, const Array<std::uint8_t>& rows,
+                           const Array<std::int32_t>& weight) {
   if (rows.ndim() != 2 || weight.size() != rows.shape(0)) invalid("resample_rows: expected rows (taps, count)");
-  Array<std::int16_t> result(rows.shape(1));
-  table(isa).resample_rows(rows.data(), rows.shape(1), weight.data(), extent(rows, 0), extent(rows, 1),
+  const auto weights = KernelWeights::for_rows(filter_of(Array<std::int32_t>(1), weight, extent(rows, 0)));
+  Array<float> result(rows.shape(1));
+  table(isa).resample_rows(rows.data(), rows.shape(1), weights.from(0), extent(rows, 0), extent(rows, 1),
                            result.mutable_data());
   return result;
 }
 
-Array<float> resample_columns(const std::string& isa, const Array<std::int16_t>& row,
-                              const Array<std::int32_t>& first, const Array<std::int16_t>& weight) {
+Array<std::uint8_t> resample_columns(const std::string& isa, const Array<std::uint8_t>& row,
+                                     const Array<std::int32_t>& first, const Array<std::int32_t>& weight) {
   if (row.ndim() != 2 || row.shape(1) != 3 || weight.ndim() != 2 || weight.shape(0) != first.size() ||
       weight.shape(1) % 2 != 0)
     invalid("resample_columns: expected row (pixels, 3), first (width), weight (width, even taps)");
-  std::vector<std::int16_t> readable(row.data(), row.data() + row.size());
+  std::vector<std::uint8_t> readable(row.data(), row.data() + row.size());
   readable.resize(readable.size() + 3 * extent(weight, 1) + 8);
   for (py::ssize_t x = 0; x < first.size(); ++x)
     if (first.at(x) < 0 || first.at(x) >= row.shape(0)) invalid("resample_columns: a first pixel outside the row");
-  Array<float> result({py::ssize_t{3}, first.size()});
-  float* out = result.mutable_data();
-  table(isa).resample_columns(readable.data(), first.data(), weight.data(), extent(weight, 1), extent(first, 0), out,
+  const auto weights = KernelWeights::for_columns(filter_of(first, weight, extent(weight, 1)));
+  Array<std::uint8_t> result({py::ssize_t{3}, first.size()});
+  std::uint8_t* out = result.mutable_data();
+  table(isa).resample_columns(readable.data(), first.data(), weights.from(0), extent(weight, 1), extent(first, 0), out,
                               out + first.size(), out + 2 * first.size());
   return result;
 }
@@ -80,9 +90,9 @@ void bind_kernels(py::module_& module) {
   module.def("softmax_jacobian", &softmax_jacobian, py::arg("isa"), py::arg("p"), py::arg("weight"), py::arg("u"),
              py::arg("classes"), "weight * p * (u - sum(p u)), row by row.");
   module.def("resample_rows", &resample_rows, py::arg("isa"), py::arg("rows"), py::arg("weight"),
-             "One output row, in 1/64ths of a level, from uint8 rows (taps, count).");
+             "One row of levels, float32 (count), from uint8 rows (taps, count).");
   module.def("resample_columns", &resample_columns, py::arg("isa"), py::arg("row"), py::arg("first"),
-             py::arg("weight"), "Levels (3, width) from one row of RGB in 1/64ths.");
+             py::arg("weight"), "Levels, uint8 (3, width), from one row of RGB (pixels, 3).");
 }
 
 }  // namespace silverprint::bindings

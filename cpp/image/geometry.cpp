@@ -39,12 +39,12 @@ Filter triangle_filter(std::size_t inputs, double begin, double end, std::size_t
   const double scale = (end - begin) / static_cast<double>(outputs);
   const double support = std::max(scale, 1.0);
   const double last_input = static_cast<double>(inputs);
-  const auto distance = [&](double center, std::size_t input) {
-    return std::abs((static_cast<double>(input) + 0.5 - center) / support);
+  const auto share = [&](double center, std::size_t input) {
+    return std::max(0.0, 1.0 - std::abs((static_cast<double>(input) - center + 0.5) * (1.0 / support)));
   };
   const auto center_of = [&](std::size_t output) { return begin + (static_cast<double>(output) + 0.5) * scale; };
 
-  // The inputs that an output takes a share of: those less than `support` away.
+  // The inputs that an output takes a share of; the bounds are Pillow's, without shares of nothing.
   std::vector<std::size_t> low(outputs), high(outputs);
   std::size_t taps = 1;
   for (std::size_t i = 0; i < outputs; ++i) {
@@ -52,34 +52,44 @@ Filter triangle_filter(std::size_t inputs, double begin, double end, std::size_t
     low[i] = static_cast<std::size_t>(std::clamp(std::floor(center - support + 0.5), 0.0, last_input - 1));
     high[i] = static_cast<std::size_t>(
         std::clamp(std::floor(center + support + 0.5), static_cast<double>(low[i]) + 1, last_input));
-    while (high[i] - low[i] > 1 && distance(center, low[i]) >= 1) ++low[i];
-    while (high[i] - low[i] > 1 && distance(center, high[i] - 1) >= 1) --high[i];
+    while (high[i] - low[i] > 1 && share(center, low[i]) == 0) ++low[i];
+    while (high[i] - low[i] > 1 && share(center, high[i] - 1) == 0) --high[i];
     taps = std::max(taps, high[i] - low[i]);
   }
   if (even) taps += taps % 2;
 
-  Filter filter{taps, std::vector<std::int32_t>(outputs), std::vector<std::int16_t>(outputs * taps)};
+  Filter filter{taps, std::vector<std::int32_t>(outputs), std::vector<std::int32_t>(outputs * taps)};
   std::vector<double> exact(taps);
   for (std::size_t i = 0; i < outputs; ++i) {
     const std::size_t used = high[i] - low[i];
     double sum = 0;
-    for (std::size_t t = 0; t < used; ++t) {
-      exact[t] = std::max(0.0, 1.0 - distance(center_of(i), low[i] + t));
-      sum += exact[t];
-    }
+    for (std::size_t t = 0; t < used; ++t) sum += exact[t] = share(center_of(i), low[i] + t);
     filter.first[i] = static_cast<std::int32_t>(low[i]);
-    std::int16_t* weight = filter.weight.data() + i * taps;
-    // Rounding the running sum keeps the total exact and spreads what rounding takes away.
-    double running = 0;
-    long given = 0;
-    for (std::size_t t = 0; t < used; ++t) {
-      running += exact[t];
-      const long due = t + 1 == used ? 16384 : std::lround(running / sum * 16384);
-      weight[t] = static_cast<std::int16_t>(due - given);
-      given = due;
-    }
+    for (std::size_t t = 0; t < used; ++t)
+      filter.weight[i * taps + t] = static_cast<std::int32_t>(0.5 + exact[t] * (1.0 / sum) * (1 << 22));
   }
   return filter;
+}
+
+void KernelWeights::set(std::size_t index, std::int32_t weight) {
+  high_[index] = static_cast<std::int16_t>(weight >> 8);
+  low_[index] = static_cast<std::int16_t>(weight & 255);
+}
+
+KernelWeights KernelWeights::for_rows(const Filter& filter) {
+  KernelWeights split(filter.weight.size());
+  for (std::size_t i = 0; i < filter.weight.size(); ++i) split.set(i, filter.weight[i]);
+  return split;
+}
+
+KernelWeights KernelWeights::for_columns(const Filter& filter) {
+  const std::size_t width = filter.first.size(), taps = filter.taps;
+  KernelWeights split(column_weights_size(width, taps));
+  for (std::size_t x = 0; x < width; ++x)
+    for (std::size_t t = 0; t < taps; ++t)
+      for (std::size_t channel = 0; channel < 3; ++channel)
+        split.set(column_weight(x, t, taps) + 2 * channel, filter.weight[x * taps + t]);
+  return split;
 }
 
 }  // namespace silverprint

@@ -20,8 +20,8 @@ struct Pixels {
 };
 
 // The image tensor: (3, height, width) float32, RGB, whole levels 0..255, by the picture rule.
-// Alpha is ignored. Integer arithmetic throughout: the same bytes on every instruction set, and
-// within one level of Pillow's antialiased bilinear.
+// Alpha is ignored. Integer arithmetic throughout: the same bytes on every instruction set. As in
+// Pillow's antialiased bilinear the width is resampled first and rounded to whole levels.
 void prepare(const Pixels& picture, const PictureRule& rule, const Kernels& kernels, float* tensor);
 
 }  // namespace silverprint

@@ -82,6 +82,6 @@ constexpr std::size_t tile_rows(std::size_t) { return 6; }
 #include "kernels/simd_resample.h"
 
 namespace silverprint {
-const Kernels kAvx2Kernels{avx2::gemm, avx2::softmax, avx2::softmax_jacobian, avx2::resample_rows,
-                           avx2::resample_columns};
+const Kernels kAvx2Kernels{avx2::gemm, avx2::softmax, avx2::softmax_jacobian, avx2::resample_columns,
+                           avx2::resample_rows};
 }

@@ -67,6 +67,6 @@ constexpr std::size_t tile_rows(std::size_t vectors) {
 #include "kernels/simd_resample.h"
 
 namespace silverprint {
-const Kernels kAvx512Kernels{avx512::gemm, avx512::softmax, avx512::softmax_jacobian, avx512::resample_rows,
-                             avx512::resample_columns};
+const Kernels kAvx512Kernels{avx512::gemm, avx512::softmax, avx512::softmax_jacobian,
+                             avx512::resample_columns, avx512::resample_rows};
 }

@@ -7,6 +7,11 @@
 
 namespace silverprint {
 
+// Weights of a filter in 2^-22ths, 0 to 2^22, as 256 * high + low: parts that 16-bit multiplications take.
+struct SplitWeights {
+  const std::int16_t *high, *low;
+};
+
 // All tables compute the same bytes; plain.cpp, written without intrinsics, says which.
 struct Kernels {
   // C += A B with A (m, k) at a[i * a_row + p * a_column], B (k, n) row-major, C (m, n) row-major.
@@ -24,17 +29,25 @@ struct Kernels {
   void (*softmax_jacobian)(std::size_t rows, std::size_t classes, std::size_t stride, const float* p,
                            const float* weight, float* u);
 
-  // out[i] = (sum_t weight[t] * row_t[i] + 128) >> 8 with row_t = rows + t * row_stride.
-  // Weights are 1/16384ths that add up to 16384; results are 1/64ths of a level, 0..16320.
-  void (*resample_rows)(const std::uint8_t* rows, std::ptrdiff_t row_stride, const std::int16_t* weight,
-                        std::size_t taps, std::size_t count, std::int16_t* out);
+  // Along x: one row of RGB pixels to `width` levels in each of three planes, pixel x being
+  // (sum_t weight_xt * row[first[x] + t] + 2^21) >> 22, clamped to 0..255, with weight_xt at
+  // column_weight(x, t, taps). `taps` is even; `row` is readable for 8 bytes past the last pixel used.
+  void (*resample_columns)(const std::uint8_t* row, const std::int32_t* first, SplitWeights weight,
+                           std::size_t taps, std::size_t width, std::uint8_t* red, std::uint8_t* green,
+                           std::uint8_t* blue);
 
-  // One row of RGB pixels in 1/64ths to `width` levels 0..255 in each of three planes:
-  // pixel x is (sum_t weight[x * taps + t] * row[first[x] + t] + 2^19) >> 20, clamped.
-  // `taps` is even; `row` is readable for 8 values past the last pixel used.
-  void (*resample_columns)(const std::int16_t* row, const std::int32_t* first, const std::int16_t* weight,
-                           std::size_t taps, std::size_t width, float* red, float* green, float* blue);
+  // Along y: out[i] = (sum_t weight[t] * row_t[i] + 2^21) >> 22, clamped to 0..255, with
+  // row_t = rows + t * row_stride.
+  void (*resample_rows)(const std::uint8_t* rows, std::ptrdiff_t row_stride, SplitWeights weight,
+                        std::size_t taps, std::size_t count, float* out);
 };
+
+// The order of weights along x: two pixels and two taps stand together as the sixteen numbers that
+// the pairwise multiply-add takes, w0 w1 for red, green and blue and two unused, first for the left pixel.
+constexpr std::size_t column_weight(std::size_t x, std::size_t tap, std::size_t taps) {
+  return ((x / 2) * (taps / 2) + tap / 2) * 16 + (x % 2) * 8 + tap % 2;
+}
+constexpr std::size_t column_weights_size(std::size_t width, std::size_t taps) { return (width + 1) / 2 * taps * 8; }
 
 extern const Kernels kPlainKernels;
 #if defined(SILVERPRINT_X86_KERNELS)

@@ -69,31 +69,37 @@ void softmax_jacobian(std::size_t rows, std::size_t classes, std::size_t stride,
   }
 }
 
-void resample_rows(const std::uint8_t* rows, std::ptrdiff_t row_stride, const std::int16_t* weight,
-                   std::size_t taps, std::size_t count, std::int16_t* out) {
-  for (std::size_t i = 0; i < count; ++i) {
-    std::int32_t sum = 128;
-    for (std::size_t t = 0; t < taps; ++t)
-      sum += weight[t] * rows[static_cast<std::ptrdiff_t>(t) * row_stride + static_cast<std::ptrdiff_t>(i)];
-    out[i] = static_cast<std::int16_t>(sum >> 8);
-  }
+std::int32_t weight_of(SplitWeights weight, std::size_t i) { return 256 * weight.high[i] + weight.low[i]; }
+
+std::int32_t level_of(std::int32_t sum) {
+  const std::int32_t level = (sum + (1 << 21)) >> 22;
+  return level < 0 ? 0 : level > 255 ? 255 : level;
 }
 
-void resample_columns(const std::int16_t* row, const std::int32_t* first, const std::int16_t* weight,
-                      std::size_t taps, std::size_t width, float* red, float* green, float* blue) {
-  float* planes[3] = {red, green, blue};
+void resample_columns(const std::uint8_t* row, const std::int32_t* first, SplitWeights weight, std::size_t taps,
+                      std::size_t width, std::uint8_t* red, std::uint8_t* green, std::uint8_t* blue) {
+  std::uint8_t* planes[3] = {red, green, blue};
   for (std::size_t x = 0; x < width; ++x)
     for (std::size_t channel = 0; channel < 3; ++channel) {
-      const std::int16_t* source = row + static_cast<std::size_t>(first[x]) * 3 + channel;
-      std::int32_t sum = 1 << 19;
-      for (std::size_t t = 0; t < taps; ++t) sum += weight[x * taps + t] * source[3 * t];
-      const std::int32_t level = sum >> 20;
-      planes[channel][x] = static_cast<float>(level < 0 ? 0 : level > 255 ? 255 : level);
+      const std::uint8_t* source = row + static_cast<std::size_t>(first[x]) * 3 + channel;
+      std::int32_t sum = 0;
+      for (std::size_t t = 0; t < taps; ++t) sum += weight_of(weight, column_weight(x, t, taps)) * source[3 * t];
+      planes[channel][x] = static_cast<std::uint8_t>(level_of(sum));
     }
+}
+
+void resample_rows(const std::uint8_t* rows, std::ptrdiff_t row_stride, SplitWeights weight, std::size_t taps,
+                   std::size_t count, float* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::int32_t sum = 0;
+    for (std::size_t t = 0; t < taps; ++t)
+      sum += weight_of(weight, t) * rows[static_cast<std::ptrdiff_t>(t) * row_stride + static_cast<std::ptrdiff_t>(i)];
+    out[i] = static_cast<float>(level_of(sum));
+  }
 }
 
 }  // namespace
 
-const Kernels kPlainKernels{gemm, softmax, softmax_jacobian, resample_rows, resample_columns};
+const Kernels kPlainKernels{gemm, softmax, softmax_jacobian, resample_columns, resample_rows};
 
 }  // namespace silverprint

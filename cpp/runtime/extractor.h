@@ -1,7 +1,9 @@
 #pragma once
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/aligned.h"
 #include "image/prepare.h"
 #include "runtime/session.h"
 
@@ -20,8 +22,14 @@ class Extractor {
                           CancelToken& cancel) const;
 
  private:
+  AlignedVector<float> take_tensor() const;
+  void give_back(AlignedVector<float> tensor) const;
+
   Session session_;
   PictureRule rule_;
+  // Tensors of finished runs: fresh memory for each picture would cost more than preparing it.
+  mutable std::mutex mutex_;
+  mutable std::vector<AlignedVector<float>> spare_;
 };
 
 }  // namespace silverprint

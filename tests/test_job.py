@@ -19,6 +19,7 @@ from silverprint._core.runtime import CancelToken
 from silverprint.classifier import program as classifier_program
 from silverprint.classifier.fitting import Fit
 from silverprint.features import extraction
+from silverprint.training import job as job_module
 from silverprint.training.display import Lines, describe, show_progress
 from silverprint.training.job import Job
 from silverprint.training.progress import Phase, Progress
@@ -167,10 +168,10 @@ def test_ctrl_c_while_waiting_cancels_the_job_and_waits_for_its_end(
     program = Steps(until_cancelled)
     job = Job(program)
 
-    def interrupt(self: Future[str], timeout: float | None = None) -> str:
+    def interrupt(futures: list[Future[str]], timeout: float | None = None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Future, "result", interrupt)
+    monkeypatch.setattr(job_module, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         job.result()
     assert job.is_cancelled

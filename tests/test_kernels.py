@@ -292,7 +292,10 @@ def test_a_constant_stays_exactly_that_constant(isa: str, level: int) -> None:
     row = kernels.resample_rows(isa, np.full((4, 60), level, np.uint8), weight)
     np.testing.assert_array_equal(row, level)
     levels = kernels.resample_columns(
-        isa, np.full((20, 3), level, np.uint8), np.arange(17, dtype=np.int32), np.tile(weight, (17, 1))
+        isa,
+        np.full((20, 3), level, np.uint8),
+        np.arange(17, dtype=np.int32),
+        np.tile(weight, (17, 1)),
     )
     np.testing.assert_array_equal(levels, level)
 

@@ -6,7 +6,6 @@ Needs torch (training/requirements.txt); without it everything here is skipped.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +33,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     smoke.write_pictures(root / "pictures", 60)
     smoke.write_teacher(root / "teachers" / "random_teacher.onnx")
     return root
-
-
-def piece(
-    folder: Path, out: Path, rounds: int, resume: Path | None = None, **changes: int
-) -> train.Session:
-    folders = (folder / "pictures", folder / "teachers", out)
-    limits = train.Limits(rounds=rounds, total_rounds=4)
-    return train.run(replace(smoke.TINY, **changes), folders, limits, resume=resume)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -149,19 +140,19 @@ def test_drawn_pictures_vary() -> None:
 
 
 def test_same_seed_same_bytes_and_stopping_changes_nothing(folder: Path, tmp_path: Path) -> None:
-    whole = piece(folder, tmp_path / "whole", 4, save_every=2)
-    piece(folder, tmp_path / "half", 2, save_every=2)
-    rest = piece(folder, tmp_path / "rest", 2, tmp_path / "half", save_every=2)
+    whole = smoke.piece(folder, tmp_path / "whole", 4, save_every=2)
+    smoke.piece(folder, tmp_path / "half", 2, save_every=2)
+    rest = smoke.piece(folder, tmp_path / "rest", 2, tmp_path / "half", save_every=2)
     assert whole.trainer.step == rest.trainer.step
     assert files(tmp_path / "whole") == files(tmp_path / "rest")
-    other = piece(folder, tmp_path / "other", 2, save_every=2, seed=2)
+    other = smoke.piece(folder, tmp_path / "other", 2, save_every=2, seed=2)
     assert files(tmp_path / "half") != files(other.out)
 
 
 def test_training_lowers_the_loss(folder: Path, tmp_path: Path) -> None:
-    piece(folder, tmp_path, 4)
-    first, *_, last = smoke.losses(tmp_path)
-    assert last < 0.8 * first
+    smoke.piece(folder, tmp_path / "learning", 6)
+    smoke.piece(folder, tmp_path / "still", 6, learning_rate=0.0)
+    assert smoke.losses(tmp_path / "learning")[-1] < 0.9 * smoke.losses(tmp_path / "still")[-1]
 
 
 def test_time_runs_out_before_a_round_and_a_checkpoint_is_left(
@@ -195,6 +186,6 @@ def test_a_checkpoint_is_cut_into_parts_and_guards_them(
 
 
 def test_another_recipe_does_not_continue_a_checkpoint(folder: Path, tmp_path: Path) -> None:
-    piece(folder, tmp_path / "one", 0)
+    smoke.piece(folder, tmp_path / "one", 0)
     with pytest.raises(ValueError, match="another recipe"):
-        piece(folder, tmp_path / "two", 0, tmp_path / "one", seed=2)
+        smoke.piece(folder, tmp_path / "two", 0, tmp_path / "one", seed=2)

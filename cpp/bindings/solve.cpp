@@ -58,6 +58,7 @@ State get_state(const LogisticRegression& solver) {
   dict["anchor"] = Array<float>(static_cast<py::ssize_t>(state.anchor.size()), state.anchor.data());
   dict["iteration"] = state.iteration;
   dict["inner_iterations"] = state.inner_iterations;
+  dict["idle_iterations"] = state.idle_iterations;
   dict["converged"] = state.converged;
   dict["l2"] = solver.l2();
   return dict;
@@ -69,6 +70,7 @@ void set_state(LogisticRegression& solver, const State& dict) {
                         {anchor.data(), anchor.data() + anchor.size()},
                         dict["iteration"].cast<std::int64_t>(),
                         dict["inner_iterations"].cast<std::int64_t>(),
+                        dict["idle_iterations"].cast<std::int64_t>(),
                         dict["converged"].cast<bool>()};
   const double l2 = dict["l2"].cast<double>();
   check_l2(l2);

@@ -19,6 +19,7 @@ constexpr double kArmijo = 1e-4;
 // Values are sums of float32 terms: smaller rises are rounding.
 constexpr double kNoise = 1e-7;
 constexpr int kMostHalvings = 20;
+constexpr int kMostIdle = 3;
 
 }  // namespace
 
@@ -31,7 +32,7 @@ NewtonCg::NewtonCg(Objective& objective, double tolerance) : objective_(objectiv
 
 void NewtonCg::restart() {
   state_.converged = false;
-  state_.inner_iterations = 0;
+  state_.inner_iterations = state_.idle_iterations = 0;
   state_.anchor.clear();
   evaluated_ = preconditioned_ = false;
 }
@@ -114,6 +115,7 @@ bool NewtonCg::step(const CancelToken& cancel) {
     if (value <= value_ + kArmijo * length * slope + kNoise * std::abs(value_)) {
       std::swap(state_.w, trial_);
       std::swap(gradient_, trial_gradient_);
+      state_.idle_iterations = value_ - value > kNoise * std::abs(value_) ? 0 : state_.idle_iterations + 1;
       value_ = value;
       moved = true;
       break;
@@ -121,7 +123,8 @@ bool NewtonCg::step(const CancelToken& cancel) {
   }
   if (!moved) evaluated_ = false;  // the objective stands at a rejected point
   ++state_.iteration;
-  state_.converged = !moved || promise <= tolerance_ * std::abs(value_);
+  state_.converged =
+      !moved || promise <= tolerance_ * std::abs(value_) || state_.idle_iterations >= kMostIdle;
   return !state_.converged;
 }
 

@@ -18,10 +18,12 @@ class NewtonCg {
     std::vector<float> anchor;  // where the preconditioner was built; empty: not yet
     std::int64_t iteration = 0;
     std::int64_t inner_iterations = 0;  // of the last step
+    std::int64_t idle_iterations = 0;   // in a row that lowered the value by no more than rounding
     bool converged = false;
   };
 
-  // Converged: the Newton model promises less than tolerance * |value| from a full step.
+  // Converged: the Newton model promises less than tolerance * |value| from a full step, or the
+  // value no longer falls beyond rounding.
   NewtonCg(Objective& objective, double tolerance);
 
   // One outer iteration; false once converged. Throws `cancelled` and keeps the last whole step.

@@ -21,21 +21,21 @@ def gemm(
 
 def resample_columns(
     isa: str,
-    row: typing.Annotated[numpy.typing.ArrayLike, numpy.int16],
+    row: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
     first: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
-    weight: typing.Annotated[numpy.typing.ArrayLike, numpy.int16],
-) -> numpy.typing.NDArray[numpy.float32]:
+    weight: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+) -> numpy.typing.NDArray[numpy.uint8]:
     """
-    Levels (3, width) from one row of RGB in 1/64ths.
+    Levels, uint8 (3, width), from one row of RGB (pixels, 3).
     """
 
 def resample_rows(
     isa: str,
     rows: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
-    weight: typing.Annotated[numpy.typing.ArrayLike, numpy.int16],
-) -> numpy.typing.NDArray[numpy.int16]:
+    weight: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+) -> numpy.typing.NDArray[numpy.float32]:
     """
-    One output row, in 1/64ths of a level, from uint8 rows (taps, count).
+    One row of levels, float32 (count), from uint8 rows (taps, count).
     """
 
 def softmax(

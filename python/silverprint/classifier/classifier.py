@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,14 +24,16 @@ from silverprint.features.extraction import (
     FeatureBlock,
     FloatMatrix,
     Progress,
+    as_pictures,
     check_failures,
+    check_share,
     extract_blocks,
 )
 from silverprint.features.extractor import GraphFunction
 from silverprint.model.compose import PROBABILITIES, ClassifierRecord, read_classifier, with_record
 from silverprint.model.metadata import ModelMetadata
 from silverprint.model.metrics import ClassifierMetrics
-from silverprint.training.display import show_progress
+from silverprint.training.display import check_display, show_progress
 from silverprint.training.job import Job
 from silverprint.training.progress import Progress as JobProgress
 
@@ -80,6 +81,7 @@ class ImageClassifier:
         threads: int | None = None,
         max_unreadable: float = DEFAULT_MAX_UNREADABLE,
     ) -> None:
+        check_display(progress)
         job: Job[TrainedClassifier] = Job(_program(data, parameters, threads, max_unreadable))
         with show_progress(job, progress):
             trained = job.result()
@@ -121,6 +123,10 @@ class ImageClassifier:
         self.training_metrics = trained.training_metrics
         self.validation_metrics = trained.validation_metrics
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Sessions of the runtime stay in their process.
+        return {key: value for key, value in self.__dict__.items() if key != "_function"}
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, in the order of `probabilities`."""
@@ -159,9 +165,7 @@ class ImageClassifier:
         Raises:
             InvalidDataError: a picture cannot be read.
         """
-        if isinstance(images, (str, bytes, os.PathLike)):
-            raise InvalidParameterError("images", images, "a list; prediction() takes one picture")
-        images = list(images)
+        images = as_pictures("images", images)
         blocks = list(
             extract_blocks(
                 images,
@@ -208,6 +212,7 @@ class ImageClassifier:
             InvalidDataError: `on` has labels that the model does not know, or too many pictures
                 that cannot be read.
         """
+        check_share("max_unreadable", max_unreadable)
         source = DataSource.of(on)
         check_labels(source, self.labels)
         index_of = {label: i for i, label in enumerate(self.labels)}
@@ -292,8 +297,7 @@ class ImageClassifier:
 def _program(
     data: Data, parameters: ModelParameters | None, threads: int | None, max_unreadable: float
 ) -> ClassifierProgram:
-    if not isinstance(max_unreadable, (int, float)) or not 0 <= max_unreadable <= 1:
-        raise InvalidParameterError("max_unreadable", max_unreadable, "a share from 0 to 1")
+    check_share("max_unreadable", max_unreadable)
     return ClassifierProgram(
         DataSource.of(data),
         parameters or ModelParameters(),

@@ -82,6 +82,7 @@ class ClassifierProgram:
         max_unreadable: float = DEFAULT_MAX_UNREADABLE,
     ) -> None:
         data.require_labels()
+        parameters.classifier.weights_of(data.labels, np.asarray(list(data.counts.values())))
         self._data = data
         self._parameters = parameters
         self._threads = threads

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from silverprint.cli.output import Output, metrics_record, show_metrics
+from silverprint.cli.output import Output, check_place, metrics_record, show_metrics
 
 
 def evaluate(
@@ -32,6 +32,7 @@ def evaluate(
     from silverprint.cli.main import GATE_FAILED, OK
 
     out = Output(json)
+    check_place(errors)
     classifier = sp.ImageClassifier.load(model)
     gates = [_gate(text, classifier.labels) for text in min_recall or []]
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:

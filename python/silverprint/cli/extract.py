@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from silverprint.cli.output import Output
-from silverprint.cli.pictures import find_pictures
+from silverprint.cli.output import Output, check_place
+from silverprint.cli.pictures import chosen_extractor, find_pictures
 
 
 def extract(
@@ -43,13 +43,8 @@ def extract(
 
     if output.suffix != ".npy":
         raise sp.InvalidParameterError("output", str(output), "a name ending in .npy")
-    if not output.parent.is_dir():
-        raise sp.InvalidDataError(output.parent, "no such folder; make it first")
-    made: sp.ScenePrint | sp.CustomFeatureExtractor
-    made = (
-        sp.ScenePrint() if extractor is None else sp.CustomFeatureExtractor(extractor, output_name)
-    )
-    chosen = made.with_crop_and_scale(crop_and_scale)
+    check_place(output)
+    chosen = chosen_extractor(extractor, output_name).with_crop_and_scale(crop_and_scale)
     paths = find_pictures(pictures)
     blocks = list(chosen.stream(paths, threads=threads))
     failures = [("", error) for block in blocks for _, error in block.failures]

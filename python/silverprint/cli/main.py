@@ -60,7 +60,8 @@ def _explain(error: BaseException) -> int:
         return int(getattr(error, "exit_code", USAGE))
     for kind, code in _CODES:
         if isinstance(error, kind):
-            print("interrupted" if code == INTERRUPTED else f"error: {error}", file=sys.stderr)
+            text = "out of memory" if isinstance(error, MemoryError) else str(error) or repr(error)
+            print("interrupted" if code == INTERRUPTED else f"error: {text}", file=sys.stderr)
             return code
     import traceback
 

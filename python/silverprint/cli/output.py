@@ -6,8 +6,10 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from silverprint.errors import InvalidDataError
 from silverprint.model.metrics import ClassifierMetrics
 
 
@@ -20,7 +22,7 @@ class Output:
     def say(self, text: object = "") -> None:
         """A line for people."""
         if not self.as_json:
-            print(_printable(str(text)), flush=True)
+            print(printable(str(text)), flush=True)
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """A table for people; numbers are set right."""
@@ -44,6 +46,16 @@ class Output:
         """The result, for programs."""
         if self.as_json:
             print(json.dumps(record, indent=2, allow_nan=False), flush=True)
+
+
+def check_place(path: Path | None) -> None:
+    """Refuse, before the work, a file whose folder is missing.
+
+    Raises:
+        InvalidDataError: it is.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise InvalidDataError(path.parent, "no such folder; make it first")
 
 
 def metrics_record(metrics: ClassifierMetrics) -> dict[str, Any]:
@@ -94,10 +106,10 @@ def _finite(value: float) -> float | None:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.3f}"
-    return _printable(str(value))
+    return printable(str(value))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` without what standard output cannot encode."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,4 +1,4 @@
-"""The pictures that a command is given: files, and all in folders."""
+"""What several commands are given: pictures, and the extractor for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from silverprint.data.scan import pictures_below
-from silverprint.errors import InvalidDataError
+from silverprint.errors import InvalidDataError, InvalidParameterError
+from silverprint.features.extractor import CustomFeatureExtractor, FeatureExtractor
+from silverprint.features.prints import ScenePrint
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
@@ -17,7 +19,22 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
+        if not path.exists():
+            raise InvalidDataError(path, "no such file or folder")
         found += sorted(pictures_below(path)[0]) if path.is_dir() else [path]
     if not found:
         raise InvalidDataError(", ".join(map(str, paths)), "holds no picture")
     return found
+
+
+def chosen_extractor(model: Path | None, output_name: str | None) -> FeatureExtractor:
+    """The backbone in `model`, or the built-in print.
+
+    Raises:
+        InvalidParameterError: a tensor is named, but no model.
+    """
+    if model is not None:
+        return CustomFeatureExtractor(model, output_name)
+    if output_name is not None:
+        raise InvalidParameterError("output_name", output_name, "to be given with --extractor")
+    return ScenePrint()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
 
-from silverprint.cli.output import Output
+from silverprint.cli.output import Output, check_place, printable
 from silverprint.cli.pictures import find_pictures
 
 
@@ -29,6 +30,7 @@ def predict(
     import silverprint as sp
     from silverprint.cli.main import BAD_DATA, OK
 
+    check_place(output)
     classifier = sp.ImageClassifier.load(model)
     paths = find_pictures(pictures)
     rows = _answers(classifier, paths, threads)
@@ -41,7 +43,9 @@ def predict(
             _write(stream, rows, classifier.labels if probabilities else ())
         out.say(f"{len(rows) - unreadable} answers in {output}")
     elif not json:
-        _write(sys.stdout, rows, classifier.labels if probabilities else ())
+        text = io.StringIO()
+        _write(text, rows, classifier.labels if probabilities else ())
+        print(printable(text.getvalue()), end="", flush=True)
     out.finish(
         {"answers": [_without(row, () if probabilities else ("probabilities",)) for row in rows]}
     )

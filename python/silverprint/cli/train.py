@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from silverprint.cli.output import Output, metrics_record, show_metrics
+from silverprint.cli.pictures import chosen_extractor
 
 
 def classifier(
@@ -50,9 +51,7 @@ def classifier(
 
     paths = output_paths(output)
     parameters = sp.ModelParameters(
-        feature_extractor=sp.ScenePrint()
-        if extractor is None
-        else sp.CustomFeatureExtractor(extractor, output_name),
+        feature_extractor=chosen_extractor(extractor, output_name),
         classifier=sp.LogisticRegressor(
             l2=_l2(l2),
             class_weights=class_weights,  # type: ignore[arg-type]

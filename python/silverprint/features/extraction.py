@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from silverprint import _core
 from silverprint.data.decode import decode, read_picture
 from silverprint.data.rule import PictureRule
 from silverprint.errors import InvalidDataError, InvalidParameterError, TrainingCancelled
+from silverprint.features.shutdown import stop_at_exit
 
 if TYPE_CHECKING:
     from silverprint.data.decode import Picture
@@ -84,6 +85,12 @@ class _Block:
         )
 
 
+def check_block_size(block_size: object) -> None:
+    """Raise InvalidParameterError unless `block_size` is a positive number."""
+    if type(block_size) is not int or block_size < 1:
+        raise InvalidParameterError("block_size", block_size, "a whole number of at least 1")
+
+
 def worker_count(threads: int | None) -> int:
     """`threads`, or as many as this process may run at once.
 
@@ -119,28 +126,27 @@ def extract_blocks(
         return
     token = cancel or _core.runtime.CancelToken()
     pipeline = _Pipeline(pictures, function, block_size, token)
-    workers = [
-        threading.Thread(target=pipeline.work, name=f"silverprint-extract-{i}", daemon=True)
-        for i in range(min(worker_count(threads), total))
-    ]
-    for worker in workers:
-        worker.start()
+    reported = 0
+
+    def report(done: int) -> None:
+        nonlocal reported
+        reported = max(reported, done)
+        if progress is not None:
+            progress(reported, total)
+
+    pipeline.start(min(worker_count(threads), total))
     try:
         for number in range(-(-total // block_size)):
             block = pipeline.block(number)
             while not block.done.wait(_POLL):
                 pipeline.check()
-                if progress is not None:
-                    progress(pipeline.processed, total)
+                report(pipeline.processed)
             pipeline.check()
-            if progress is not None:
-                progress(min((number + 1) * block_size, total), total)
+            report(min((number + 1) * block_size, total))
             pipeline.forget(number)
             yield block.finished()
     finally:
-        pipeline.stop(len(workers))
-        for worker in workers:
-            worker.join()
+        pipeline.stop()
 
 
 class _Pipeline:
@@ -164,7 +170,17 @@ class _Pipeline:
         self._blocks: dict[int, _Block] = {}
         self._room = threading.Semaphore(2 * block_size)
         self._error: BaseException | None = None
+        self._workers: list[threading.Thread] = []
         self.processed = 0
+
+    def start(self, workers: int) -> None:
+        self._workers = [
+            threading.Thread(target=self._work, name=f"silverprint-extract-{i}", daemon=True)
+            for i in range(workers)
+        ]
+        stop_at_exit(self)
+        for worker in self._workers:
+            worker.start()
 
     def block(self, number: int) -> _Block:
         with self._lock:
@@ -182,16 +198,19 @@ class _Pipeline:
             del self._blocks[number]
         self._room.release(self._block_size)
 
-    def stop(self, workers: int) -> None:
+    def stop(self) -> None:
+        """Let the workers finish their pictures, and wait for them."""
         self._stopped = True
-        self._room.release(workers)
+        self._room.release(len(self._workers))
+        for worker in self._workers:
+            worker.join()
 
     def check(self) -> None:
         """Raise what a worker met, or what cancelling means."""
         if self._error is not None:
             raise self._error
 
-    def work(self) -> None:
+    def _work(self) -> None:
         while True:
             self._room.acquire()
             position = next(self._positions)
@@ -240,6 +259,25 @@ class _Pipeline:
         if not np.isfinite(values).all():
             raise InvalidDataError(name, "the network gives numbers that are not finite for it")
         block.features[row] = values
+
+
+def as_pictures(name: str, value: Any) -> list[Picture]:
+    """`value` as a list of pictures.
+
+    Raises:
+        InvalidParameterError: it is one picture, or none of what pictures can be.
+    """
+    single = isinstance(value, (str, bytes, os.PathLike)) or not hasattr(value, "__iter__")
+    if single or (isinstance(value, np.ndarray) and value.ndim < 4):
+        raise InvalidParameterError(name, type(value).__name__, "a list of pictures")
+    return list(value)
+
+
+def check_share(name: str, value: object) -> None:
+    """Raise InvalidParameterError unless `value` is a share from 0 to 1."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:  # type: ignore[operator]
+        raise InvalidParameterError(name, value, "a share from 0 to 1")
 
 
 def check_failures(

@@ -22,6 +22,8 @@ from silverprint.features.extraction import (
     FeatureBlock,
     FloatMatrix,
     Progress,
+    as_pictures,
+    check_block_size,
     check_failures,
     extract_blocks,
 )
@@ -128,7 +130,7 @@ class FeatureExtractor:
         Raises:
             InvalidDataError: a picture cannot be read. `stream` reports instead.
         """
-        pictures = _as_list(pictures)
+        pictures = as_pictures("pictures", pictures)
         if not pictures:
             return np.empty((0, self.dimension), np.float32)
         (block,) = extract_blocks(
@@ -162,10 +164,9 @@ class FeatureExtractor:
         Raises:
             InvalidParameterError: `block_size` is not a positive number.
         """
-        if type(block_size) is not int or block_size < 1:
-            raise InvalidParameterError("block_size", block_size, "a whole number of at least 1")
+        check_block_size(block_size)
         return extract_blocks(
-            _as_list(pictures),
+            as_pictures("pictures", pictures),
             self.function,
             block_size=block_size,
             threads=threads,
@@ -354,9 +355,3 @@ def _as_tuple(name: str, value: Any) -> tuple[Any, ...]:
         return tuple(item.item() if isinstance(item, np.generic) else item for item in value)
     except TypeError:
         raise InvalidParameterError(name, value, "a sequence of numbers") from None
-
-
-def _as_list(pictures: Sequence[Picture]) -> Sequence[Picture]:
-    if isinstance(pictures, (str, bytes, os.PathLike)) or not hasattr(pictures, "__iter__"):
-        raise InvalidParameterError("pictures", type(pictures).__name__, "a list of pictures")
-    return list(pictures)

@@ -7,6 +7,7 @@ and records stand as JSON in the metadata entry "silverprint", which names its f
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from silverprint.data.rule import PictureRule
 from silverprint.errors import InvalidDataError, InvalidParameterError
+from silverprint.features.external_data import tensors
 from silverprint.features.graph import FEATURES, OURS
 from silverprint.model.metadata import ModelMetadata
 from silverprint.model.metrics import ClassifierMetrics
@@ -87,13 +89,20 @@ class ClassifierRecord:
             )
         if record["kind"] != "classifier":
             raise ValueError(f"holds a {record['kind']}, not a classifier")
-        labels = tuple(record["labels"])
+        labels = record["labels"]
+        texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        if not texts or len(set(labels)) != len(labels) or not labels:
+            raise ValueError("its labels are not a list of different texts; the file is damaged")
+        _check_fields("extractor", record["extractor"], {"name": str})
+        _check_fields("head", record["head"], {"l2": float})
+        _check_fields("training", record["training"], {"counts": dict})
+        _check_fields("counts", record["training"]["counts"], dict.fromkeys(labels, int))
 
         def metrics(key: str) -> ClassifierMetrics | None:
             return ClassifierMetrics.from_json(labels, record[key]) if record[key] else None
 
         return cls(
-            labels,
+            tuple(labels),
             PictureRule.from_json(record["picture_rule"]),
             record["extractor"],
             record["head"],
@@ -102,6 +111,14 @@ class ClassifierRecord:
             metrics("validation_metrics"),
             ModelMetadata.from_dict(record["metadata"]),
         )
+
+
+def _check_fields(name: str, value: object, needed: Mapping[str, type]) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"its {name} is not an object; the file is damaged")
+    for key, kind in needed.items():
+        if not isinstance(value[key], (kind, int) if kind is float else kind):
+            raise ValueError(f"{name}.{key} is not {kind.__name__}; the file is damaged")
 
 
 @dataclass(frozen=True)
@@ -192,6 +209,8 @@ def read_classifier(path: Path) -> tuple[bytes, ClassifierRecord]:
         model.ParseFromString(data)
     except DecodeError as error:
         raise InvalidDataError(path, "not an ONNX file, or cut short") from error
+    if any(tensor.data_location == tensor.EXTERNAL for tensor in tensors(model.graph)):
+        raise InvalidDataError(path, "points at weights in other files; a model is one file")
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if RECORD_KEY not in entries:
         raise InvalidDataError(
@@ -208,6 +227,8 @@ def read_classifier(path: Path) -> tuple[bytes, ClassifierRecord]:
         raise InvalidDataError(path, f"its record lacks {error}; the file is damaged") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidDataError(path, str(error)) from error
+    except RecursionError as error:
+        raise InvalidDataError(path, "its record is nested too deeply; it is damaged") from error
     return data, record
 
 
@@ -216,5 +237,5 @@ def _check_outputs(model: onnx.ModelProto, record: ClassifierRecord) -> None:
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in model.graph.output
     }
-    if shapes.get(PROBABILITIES, [0])[-1] != len(record.labels):
+    if (shapes.get(PROBABILITIES) or [0])[-1] != len(record.labels):
         raise ValueError("its graph and its labels do not belong together; the file is damaged")

@@ -193,11 +193,20 @@ class ClassifierMetrics:
 
     @classmethod
     def from_json(cls, labels: Sequence[str], record: dict[str, Any]) -> ClassifierMetrics:
-        """The metrics that `to_json` wrote."""
+        """The metrics that `to_json` wrote.
+
+        Raises:
+            ValueError: they do not fit `labels`, or each other.
+        """
+        matrix = np.asarray(record["confusion_matrix"], np.int64)
+        ranks = np.asarray(record["rank_counts"], np.int64)
+        k = len(labels)
+        if matrix.shape != (k, k) or ranks.shape != (k,) or not 0 < ranks.sum() == matrix.sum():
+            raise ValueError("its metrics do not fit its labels; the file is damaged")
         return cls(
             tuple(labels),
-            tuple(tuple(map(int, row)) for row in record["confusion_matrix"]),
-            tuple(map(int, record["rank_counts"])),
+            tuple(tuple(row) for row in matrix.tolist()),
+            tuple(ranks.tolist()),
             float(record["log_loss"]),
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Literal
 
+from silverprint.errors import InvalidParameterError
 from silverprint.training.job import Job
 from silverprint.training.progress import Phase, Progress
 
@@ -22,6 +23,12 @@ _TITLES = {
     Phase.EVALUATING: "Evaluating",
     Phase.DONE: "Done",
 }
+
+
+def check_display(how: object) -> None:
+    """Raise InvalidParameterError unless `how` is what `show_progress` takes."""
+    if how is not None and how is not False and not callable(how):
+        raise InvalidParameterError("progress", how, "a function, None or False")
 
 
 @contextmanager

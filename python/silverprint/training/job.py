@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from silverprint import _core
 from silverprint.errors import TrainingCancelled
+from silverprint.features.shutdown import stop_at_exit
 from silverprint.training.program import Program
 from silverprint.training.progress import Phase, Progress
 
@@ -43,6 +43,7 @@ class Job(Generic[Result]):
         self._phase = program.phase
         self.start_date = datetime.now(UTC)
         self._thread = threading.Thread(target=self._run, name="silverprint-job", daemon=True)
+        stop_at_exit(self)
         self._thread.start()
 
     @property
@@ -53,16 +54,21 @@ class Job(Generic[Result]):
     @property
     def progress(self) -> Progress:
         """Where the job stands."""
-        now = time.monotonic()
         program = self._program
-        return Progress(
-            program.phase,
-            program.item_count,
-            program.total_item_count,
-            now - self._started,
-            now - self._phase_started,
-            dict(program.metrics),
-        )
+        while True:
+            phase = program.phase
+            now = time.monotonic()
+            progress = Progress(
+                phase,
+                program.item_count,
+                program.total_item_count,
+                now - self._started,
+                now - self._phase_started,
+                dict(program.metrics),
+            )
+            # The job goes on meanwhile: counts must not be those of the next phase.
+            if program.phase is phase:
+                return progress
 
     @property
     def is_cancelled(self) -> bool:
@@ -87,19 +93,20 @@ class Job(Generic[Result]):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            while True:
+            while not self._future.done():
                 left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
-                try:
-                    return self._future.result(max(left, 0))
-                except FutureTimeoutError:
-                    if self._future.done():
-                        raise
-                    if deadline is not None and time.monotonic() >= deadline:
-                        raise TimeoutError(f"not done after {timeout} seconds") from None
+                if left <= 0:
+                    raise TimeoutError(f"not done after {timeout} seconds")
+                wait([self._future], left)
+            return self._future.result()
         except KeyboardInterrupt:
-            self.cancel()
-            self._thread.join()
+            self.stop()
             raise
+
+    def stop(self) -> None:
+        """Cancel, and wait until the job's threads have ended."""
+        self.cancel()
+        self._thread.join()
 
     def __await__(self) -> Generator[object, None, Result]:
         import asyncio
@@ -108,16 +115,17 @@ class Job(Generic[Result]):
 
     def _run(self) -> None:
         try:
-            while self._program.phase is not Phase.DONE:
-                if self._cancel.cancelled:
-                    raise TrainingCancelled("the training was cancelled")
-                if self._program.phase is not self._phase:
-                    self._phase = self._program.phase
-                    self._phase_started = time.monotonic()
-                self._program.advance(self._cancel)
-            result = self._program.result()
+            try:
+                while self._program.phase is not Phase.DONE:
+                    if self._cancel.cancelled:
+                        raise TrainingCancelled("the training was cancelled")
+                    if self._program.phase is not self._phase:
+                        self._phase = self._program.phase
+                        self._phase_started = time.monotonic()
+                    self._program.advance(self._cancel)
+                result = self._program.result()
+            finally:
+                self._program.close()
             self._future.set_result(self._finish(result) if self._finish else result)
         except BaseException as error:
             self._future.set_exception(error)
-        finally:
-            self._program.close()

@@ -570,4 +570,4 @@ def test_crop_and_scale_stands_in_the_model_and_is_used(tmp_path: Path) -> None:
         assert model.validation_metrics is not None
         accuracy[rule] = model.validation_metrics.accuracy
     assert accuracy["center_crop"] < 0.8
-    assert accuracy["scale_fill"] == accuracy["scale_fit"] == 1.0
+    assert min(accuracy["scale_fill"], accuracy["scale_fit"]) > 0.9

@@ -81,20 +81,17 @@ def test_waiting_has_a_limit_and_the_job_goes_on() -> None:
     assert job.result(PATIENCE) == "answer"
 
 
-def test_a_job_that_ends_just_when_the_wait_does_has_a_result() -> None:
+def test_a_job_that_ends_just_when_the_wait_does_has_a_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     gate = Gate()
     job = Job(Steps(gate))
-    wait = job._future.result
 
-    def ends_late(timeout: float | None = None) -> str:
-        job._future.result = wait  # type: ignore[method-assign]
-        try:
-            return wait(0)
-        finally:
-            gate.opened.set()
-            job._thread.join(PATIENCE)
+    def ends_late(futures: list[Future[str]], timeout: float | None = None) -> None:
+        gate.opened.set()
+        job._thread.join(PATIENCE)
 
-    job._future.result = ends_late  # type: ignore[method-assign]
+    monkeypatch.setattr(job_module, "wait", ends_late)
     assert job.result() == "answer"
 
 

@@ -25,6 +25,7 @@ from silverprint.features.extraction import (
     FloatMatrix,
     Progress,
     as_pictures,
+    check_block_size,
     check_failures,
     check_share,
     extract_blocks,
@@ -188,7 +189,9 @@ class ImageClassifier:
         A block's `features` are probabilities, float32 (m, k); pictures that cannot be read are
         listed in its `failures`.
         """
-        return extract_blocks(list(images), self._function, block_size=block_size, threads=threads)
+        check_block_size(block_size)
+        pictures = as_pictures("images", images)
+        return extract_blocks(pictures, self._function, block_size=block_size, threads=threads)
 
     def classify(self, image: Picture, top_k: int = 3) -> list[tuple[str, float]]:
         """The `top_k` most probable labels of one picture with their probabilities."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from silverprint.errors import InvalidDataError
+from silverprint.errors import ExportError
 from silverprint.model.metrics import ClassifierMetrics
 
 
@@ -52,10 +52,10 @@ def check_place(path: Path | None) -> None:
     """Refuse, before the work, a file whose folder is missing.
 
     Raises:
-        InvalidDataError: it is.
+        ExportError: it is.
     """
     if path is not None and not path.parent.is_dir():
-        raise InvalidDataError(path.parent, "no such folder; make it first")
+        raise ExportError(f"{path.parent}: no such folder; make it first")
 
 
 def metrics_record(metrics: ClassifierMetrics) -> dict[str, Any]:

@@ -12,15 +12,13 @@ from silverprint.features.prints import ScenePrint
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are given, folders replaced by the pictures in them, sorted.
+    """Files as they are given, there or not; folders replaced by the pictures in them, sorted.
 
     Raises:
-        InvalidDataError: a path is missing, or no picture is found.
+        InvalidDataError: no picture is found.
     """
     found: list[Path] = []
     for path in paths:
-        if not path.exists():
-            raise InvalidDataError(path, "no such file or folder")
         found += sorted(pictures_below(path)[0]) if path.is_dir() else [path]
     if not found:
         raise InvalidDataError(", ".join(map(str, paths)), "holds no picture")

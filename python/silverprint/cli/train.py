@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from silverprint.cli.output import Output, metrics_record, show_metrics
+from silverprint.cli.output import Output, check_place, metrics_record, show_metrics
 from silverprint.cli.pictures import chosen_extractor
 
 
@@ -81,8 +81,7 @@ def output_paths(output: Path) -> list[Path]:
     from silverprint.errors import ExportError, InvalidParameterError
     from silverprint.export.coreml import available
 
-    if not output.parent.is_dir():
-        raise ExportError(f"{output.parent}: no such folder; make it first")
+    check_place(output)
     if output.suffix == ".mlpackage":
         reason = available()
         if reason is not None:

@@ -124,16 +124,18 @@ def test_no_pictures_give_no_rows() -> None:
 
 
 def test_digests_are_of_the_files_bytes(folder: list[Path]) -> None:
-    (block,) = blocks(folder[:3], block_size=8)
+    (block,) = blocks(folder[:3], block_size=8, digests=True)
     assert block.digests == [hashlib.sha256(path.read_bytes()).digest() for path in folder[:3]]
-    (same,) = blocks([folder[0].read_bytes()])
+    (same,) = blocks([folder[0].read_bytes()], digests=True)
     assert same.digests == block.digests[:1]
+    (without,) = blocks(folder[:3], block_size=8)
+    assert without.digests == []
 
 
 def test_digests_of_pixels_depend_on_shape_and_content() -> None:
     pixels = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
     pictures = [pixels, pixels.reshape(4, 3, 3), pixels + 1, pixels.copy(), Image.fromarray(pixels)]
-    (block,) = blocks(pictures, block_size=8)
+    (block,) = blocks(pictures, block_size=8, digests=True)
     first, turned, changed, copied, image = block.digests
     assert first == copied == image
     assert len({first, turned, changed}) == 3
@@ -190,7 +192,7 @@ def test_workers_wait_for_a_slow_consumer() -> None:
 
 def test_failures_stand_in_their_block_with_their_position(folder: list[Path]) -> None:
     for threads in (1, 3):
-        first, second, third = blocks(folder, threads=threads)
+        first, second, third = blocks(folder, threads=threads, digests=True)
         assert [(position, error.file) for position, error in first.failures] == [(3, folder[3])]
         assert [position for position, _ in second.failures] == [6]
         assert [position for position, _ in third.failures] == [8]

@@ -153,6 +153,7 @@ class ClassifierProgram:
                 threads=self._threads,
                 progress=progress,
                 cancel=cancel,
+                digests=True,
             )
         features = self._features[-1]
         block = next(self._blocks, None)

@@ -163,12 +163,16 @@ def test_nothing_is_held_out_at_ratio_zero() -> None:
 
 
 def test_split_names_what_is_wrong() -> None:
-    assert repr(Split(0.1, seed=7)) == "Split(ratio=0.1, seed=7)"
+    assert repr(Split(0.1, seed=7)) == "Split(ratio=0.1, seed=7, group_by=None)"
+    assert Split(0.1, group_by="folder") == Split(0.1, 0, "folder")
     for ratio in (0, 1, -0.5, float("nan"), "0.1", True):
         with pytest.raises(InvalidParameterError, match="ratio"):
             Split(ratio)  # type: ignore[arg-type]
     with pytest.raises(InvalidParameterError, match="seed"):
         Split(0.1, seed=1.5)  # type: ignore[arg-type]
+    for group_by in ("", " ", 3, ["folder"]):
+        with pytest.raises(InvalidParameterError, match="'folder', the name of a column, or a fun"):
+            Split(0.1, group_by=group_by)  # type: ignore[arg-type]
 
 
 def test_wrong_arguments_are_refused() -> None:

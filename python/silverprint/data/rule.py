@@ -34,6 +34,8 @@ class PictureRule:
        - ``"scale_fit"``: the whole picture, centred, with black bars;
        - ``"scale_fill"``: stretched to the size, its aspect ratio not kept.
 
+    Immutable: threads may share it.
+
     Raises:
         InvalidParameterError: a field has a value that is not allowed.
     """

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
+from silverprint.data.frame import read_frame
+from silverprint.data.groups import groups_of
+from silverprint.data.manifest import is_manifest, locate, read_manifest
+from silverprint.data.mapping import StrPath, as_path, paths_by_label
 from silverprint.data.reading import display_name, printable
 from silverprint.data.scan import entries, is_picture, label_of, scan_label_folders
-from silverprint.data.splits import check_seed
-from silverprint.errors import InvalidDataError, InvalidParameterError
+from silverprint.data.splits import GroupBy
+from silverprint.data.stratified import divide
+from silverprint.data.table import Choice, Table, labelled_rows
+from silverprint.errors import InvalidDataError
 
-StrPath: TypeAlias = str | os.PathLike[str]
+if TYPE_CHECKING:
+    from silverprint.data.frame import Frame
+
+__all__ = ["DataSource", "StrPath"]
 _SHOWN_LABELS = 6
 
 
@@ -25,17 +31,23 @@ _SHOWN_LABELS = 6
 class DataSource:
     """Labelled pictures, as paths; nothing is read before training.
 
-    Made by `labeled_directories`, `labeled_files`, `files_by_label` or `of`. Immutable and
-    picklable. `silverprint.data.scan` documents which files of a folder count as pictures.
+    Made by `labeled_directories`, `labeled_files`, `files_by_label`, `manifest`, `frame` or `of`.
+    Immutable and picklable; threads may share it. `silverprint.data.scan` documents which files of
+    a folder count as pictures.
 
     Attributes:
         items: (path, label) of every picture in manifest order: by label, then by path. The
             order does not depend on that in which files were found or given.
         origin: what the source was made of, for messages.
+        groups: the group of each item, or None. Pictures of one group are never divided by a
+            split or by folds.
+        columns: further columns of a manifest or frame: name, and a text for each item.
     """
 
     items: tuple[tuple[Path, str], ...]
     origin: str
+    groups: tuple[str, ...] | None = None
+    columns: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def labeled_directories(cls, path: StrPath) -> DataSource:
@@ -49,7 +61,7 @@ class DataSource:
             InvalidDataError: no label folder holds a picture, or the folders are ``train``,
                 ``test`` and the like with the same labels in each.
         """
-        root = _as_path(path)
+        root = as_path(path)
         return cls._made(scan_label_folders(root), printable(root))
 
     @classmethod
@@ -61,7 +73,7 @@ class DataSource:
         Raises:
             InvalidDataError: the folder holds no picture.
         """
-        root = _as_path(path)
+        root = as_path(path)
         found: dict[str, list[Path]] = {}
         for entry in entries(root, "a folder of pictures named like cat.1.jpg"):
             if is_picture(entry):
@@ -85,42 +97,103 @@ class DataSource:
             InvalidDataError: nothing is given, or a path stands under two labels.
             InvalidParameterError: labels are not text, or paths not lists of paths.
         """
-        if not isinstance(mapping, Mapping):
-            raise InvalidParameterError("mapping", mapping, "a dictionary {label: [paths]}")
-        found: dict[str, dict[str, Path]] = {}
-        label_by_file: dict[str, str] = {}
-        for name, paths in mapping.items():
-            if not isinstance(name, str) or not name.strip():
-                raise InvalidParameterError("label", name, "text that is not blank")
-            if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
-                raise InvalidParameterError(f"mapping[{name!r}]", paths, "a list of paths")
-            label = label_of(name)
-            for path in map(_as_path, paths):
-                file = os.path.abspath(path)
-                other = label_by_file.setdefault(file, label)
-                if other != label:
-                    raise InvalidDataError(
-                        display_name(path),
-                        f"stands under two labels, {other!r} and {label!r}; keep one of them",
-                    )
-                found.setdefault(label, {}).setdefault(file, path)
-        if not found:
-            raise InvalidDataError("files_by_label", "no picture is given; give {label: [paths]}")
-        return cls._made({label: found[label].values() for label in found}, "files by label")
+        return cls._made(paths_by_label(mapping), "files by label")
+
+    @classmethod
+    def manifest(
+        cls,
+        path: StrPath,
+        *,
+        part: str | None = None,
+        group: str | None = None,
+        image: str | None = None,
+        label: str | None = None,
+    ) -> DataSource:
+        """A ``.csv``, ``.tsv`` or ``.jsonl`` file that lists pictures and their labels.
+
+        Columns are known by their usual names, upper or lower case: image, path, file, file_name
+        and the like; label, class, category, target; part, split, set, subset, partition.
+        Relative paths start at the manifest's folder. Whether a file exists is seen when it is
+        read. A picture that is listed twice under one label counts once.
+
+        Args:
+            path: the file, in UTF-8; `silverprint.data.manifest` documents the formats.
+            part: take the rows of this part alone, such as ``"train"``. It must be given where
+                the manifest has several.
+            group: the column whose equal values keep pictures together.
+            image, label: the columns of the paths and labels, where others than the usual ones.
+
+        Raises:
+            InvalidDataError: the file, or a line of it, cannot serve; the reason names the line.
+            InvalidParameterError: there is no such part or column.
+        """
+        file = as_path(path)
+        choice = Choice(part, group, image, label)
+        return cls._of_table(
+            read_manifest(file), choice, partial(locate, file.parent), printable(file)
+        )
+
+    @classmethod
+    def frame(
+        cls,
+        frame: Frame,
+        *,
+        part: str | None = None,
+        group: str | None = None,
+        image: str | None = None,
+        label: str | None = None,
+    ) -> DataSource:
+        """A pandas DataFrame, or ``{column: values}``, with a picture in each row.
+
+        As `manifest`, but for relative paths, which start at the current folder.
+
+        Raises:
+            InvalidDataError: the frame, or a row of it, cannot serve; the reason names the row.
+            InvalidParameterError: it is no frame, or there is no such part or column.
+        """
+        choice = Choice(part, group, image, label)
+        return cls._of_table(read_frame(frame), choice, Path, "frame")
 
     @classmethod
     def of(cls, data: DataSource | StrPath | Mapping[str, Iterable[StrPath]]) -> DataSource:
-        """`data` itself, or a folder of label folders, or ``{label: [paths]}``."""
+        """`data` itself, or a folder of label folders, a manifest, or ``{label: [paths]}``."""
         if isinstance(data, DataSource):
             return data
         if isinstance(data, Mapping):
             return cls.files_by_label(data)
+        if is_manifest(as_path(data)):
+            return cls.manifest(data)
         return cls.labeled_directories(data)
 
     @classmethod
     def _made(cls, found: Mapping[str, Iterable[Path]], origin: str) -> DataSource:
-        items = [(path, label) for label, paths in found.items() for path in paths]
-        return cls(tuple(sorted(items, key=lambda item: (item[1], item[0].as_posix()))), origin)
+        items = tuple((path, label) for label, paths in found.items() for path in paths)
+        return cls(items, origin)._taken()
+
+    @classmethod
+    def _of_table(
+        cls, table: Table, choice: Choice, locate: Callable[[str], Path], name: str
+    ) -> DataSource:
+        rows = labelled_rows(table, choice, locate)
+        return cls(
+            tuple(rows.items),
+            name if choice.part is None else f"part {choice.part!r} of {name}",
+            None if choice.group is None else tuple(rows.groups),
+            tuple((column, tuple(values)) for column, values in rows.columns.items()),
+        )._taken()
+
+    def _taken(self, rows: Iterable[int] | None = None, origin: str | None = None) -> DataSource:
+        """The items in `rows` and what belongs to them, in manifest order."""
+        order = sorted(
+            range(len(self)) if rows is None else rows,
+            key=lambda i: (self.items[i][1], self.items[i][0].as_posix()),
+        )
+        return DataSource(
+            tuple(self.items[i] for i in order),
+            self.origin if origin is None else origin,
+            None if self.groups is None else tuple(self.groups[i] for i in order),
+            tuple((name, tuple(values[i] for i in order)) for name, values in self.columns),
+        )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -139,8 +212,9 @@ class DataSource:
         shown = [f"{label!r}: {count}" for label, count in self.counts.items()]
         if len(shown) > _SHOWN_LABELS:
             shown[_SHOWN_LABELS:] = ["..."]
+        groups = "" if self.groups is None else f", {len(set(self.groups))} groups"
         return (
-            f"DataSource({len(self)} pictures, {len(self.labels)} labels "
+            f"DataSource({len(self)} pictures{groups}, {len(self.labels)} labels "
             f"{{{', '.join(shown)}}} from {self.origin})"
         )
 
@@ -171,6 +245,24 @@ class DataSource:
                 reason += f". If the folders in {folder} are the labels, pass that one"
         raise InvalidDataError(self.origin, reason)
 
+    def grouped(self, group_by: GroupBy) -> DataSource:
+        """The same pictures, with groups that no split divides.
+
+        Args:
+            group_by: a column of the manifest or frame; ``"folder"``, the folder that a picture
+                lies in; or a function from the path to the name of its group. A group may hold
+                pictures of several labels.
+
+        Folders are named from the folder that all pictures share, so a split is the same wherever
+        they lie.
+
+        Raises:
+            InvalidParameterError: there is no such column, or the function gave no text.
+            InvalidDataError: a picture has no value in the column.
+        """
+        paths = [path for path, _ in self.items]
+        return replace(self, groups=groups_of(paths, dict(self.columns), group_by))
+
     def stratified_split(self, proportions: Sequence[float], seed: int = 0) -> list[DataSource]:
         """One source for each proportion, every label divided in those proportions.
 
@@ -181,67 +273,22 @@ class DataSource:
         Which pictures, follows from a hash of (seed, label, file name), so it is the same on
         every machine and wherever the folder lies.
 
+        With `groups`, whole groups are given out, roughly the largest first, in an order that a
+        hash of (seed, group) shifts, each to the part where it keeps the numbers of all labels
+        closest to their shares (least chi-squared). Then a part that lacks a label gets the
+        smallest group that holds it and whose labels its own part can all spare.
+
         Raises:
             InvalidParameterError: no proportions, or one that is not a positive number.
             InvalidDataError: a part would get no picture at all.
         """
-        shares = _validated_proportions(proportions)
-        check_seed(seed)
-        parts: list[dict[str, list[Path]]] = [{} for _ in shares]
-        for label, paths in self.labeled_images().items():
-            shuffled = sorted(paths, key=lambda path: _rank(seed, label, path))
-            start = 0
-            for part, size in zip(parts, _sizes(len(paths), shares), strict=True):
-                if size:
-                    part[label] = shuffled[start : start + size]
-                start += size
+        parts = divide(self.items, self.groups, proportions, seed)
         if not all(parts):
+            what = "pictures" if self.groups is None else "groups"
             raise InvalidDataError(
-                self.origin, f"too few pictures to divide into {len(parts)} parts; add pictures"
+                self.origin, f"too few {what} to divide into {len(parts)} parts; add {what}"
             )
         return [
-            DataSource._made(part, f"part {number} of {len(parts)} of {self.origin}")
-            for number, part in enumerate(parts, start=1)
+            self._taken(rows, f"part {number} of {len(parts)} of {self.origin}")
+            for number, rows in enumerate(parts, start=1)
         ]
-
-
-def _as_path(path: StrPath) -> Path:
-    if not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path):
-        raise InvalidParameterError("path", path, "a path")
-    return Path(path)
-
-
-def _validated_proportions(proportions: Sequence[float]) -> list[float]:
-    allowed = "a list of positive numbers, such as [0.8, 0.2]"
-    if isinstance(proportions, (str, bytes)) or not isinstance(proportions, Sequence):
-        raise InvalidParameterError("proportions", proportions, allowed)
-    for share in proportions:
-        number = isinstance(share, (int, float)) and not isinstance(share, bool)
-        if not number or not math.isfinite(share) or share <= 0:
-            raise InvalidParameterError("proportions", proportions, allowed)
-    total = math.fsum(proportions)
-    if not proportions or not math.isfinite(total):
-        raise InvalidParameterError("proportions", proportions, allowed)
-    return [share / total for share in proportions]
-
-
-def _sizes(count: int, shares: Sequence[float]) -> list[int]:
-    """`count` divided by largest remainder; with enough to go round, no part is left empty."""
-    exact = [count * share for share in shares]
-    # Rounded, so that 10 * 0.7 / (0.7 + 0.3) counts as the 7 that it is.
-    sizes = [math.floor(round(part, 9)) for part in exact]
-    by_remainder = sorted(range(len(shares)), key=lambda i: (sizes[i] - exact[i], i))
-    for i in by_remainder[: count - sum(sizes)]:
-        sizes[i] += 1
-    if count < len(shares):
-        largest = sorted(range(len(shares)), key=lambda i: (-shares[i], i))[:count]
-        return [int(i in largest) for i in range(len(shares))]
-    while 0 in sizes:
-        sizes[sizes.index(max(sizes))] -= 1
-        sizes[sizes.index(0)] += 1
-    return sizes
-
-
-def _rank(seed: int, label: str, path: Path) -> tuple[bytes, str]:
-    key = f"{seed}\0{label}\0{printable(path.name)}".encode()
-    return hashlib.sha256(key).digest(), path.as_posix()

@@ -1,20 +1,27 @@
-"""Which pictures are held out, from a hash of their bytes.
+"""Which pictures are held out, from a hash of their bytes or of their group's name.
 
 A picture's place follows from SHA-256 of the seed and its own digest, so it stays where it is when
 pictures are added, removed, renamed or given in another order. Only the few repairs below look at
-other pictures of the same label.
+other pictures of the same label. Where pictures have groups, a group's place follows from the seed
+and its name in the same way (`units`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from silverprint.data.units import Unit, folds_of_units, held_out_units, units_of
 from silverprint.errors import InvalidParameterError
+
+GroupBy: TypeAlias = str | Callable[[Path], str]
+"""``"folder"``, the name of a column, or a function of the path; see `DataSource.grouped`."""
 
 _HASHES = 2**64
 
@@ -23,9 +30,14 @@ _HASHES = 2**64
 class Split:
     """Hold out a share of the data for validation.
 
+    Immutable: threads may share it.
+
     Args:
         ratio: share of the pictures, above 0 and below 1.
         seed: another seed, another choice.
+        group_by: what keeps pictures together, as for `DataSource.grouped`: ``"folder"``, the
+            name of a column of the manifest or frame, or a function of the path. None: the groups
+            that the data source has, if any.
 
     Raises:
         InvalidParameterError: a field has a value that is not allowed.
@@ -33,14 +45,21 @@ class Split:
 
     ratio: float
     seed: int = 0
+    group_by: GroupBy | None = None
 
     def __post_init__(self) -> None:
         _check_ratio(self.ratio, lowest_included=False)
         check_seed(self.seed)
+        if self.group_by is not None:
+            check_group_by(self.group_by)
 
 
 def folds(
-    digests: Sequence[bytes], labels: npt.NDArray[np.integer], count: int = 5, seed: int = 0
+    digests: Sequence[bytes],
+    labels: npt.NDArray[np.integer],
+    count: int = 5,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> npt.NDArray[np.int16]:
     """The fold of each picture: int16 of shape (n,), 0 to `count` - 1, or -1 for never held out.
 
@@ -49,6 +68,7 @@ def folds(
         labels: integer label of each picture, shape (n,).
         count: number of folds. With few pictures some folds may be empty.
         seed: another seed, other folds.
+        groups: the group of each picture; None: none have any.
 
     The fold is ``hash(seed, digest) mod count``. Equal digests share a fold; under two different
     labels, unless a repair moves one of them. There are two repairs, label by label, so that every
@@ -57,12 +77,26 @@ def folds(
     - all pictures have one digest: -1, they are always trained on;
     - all fell into one fold: the picture with the smallest hash moves to the next fold.
 
+    With `groups` the unit is the group; groups that hold a picture of the same bytes are one. Units
+    are never divided, whatever their labels, and every label remains, whichever fold is held out.
+    The fold is ``hash(seed, group) mod count`` of the unit's group with the smallest hash. Repairs:
+
+    - a label has one unit: -1 for all of that unit, its pictures of other labels included;
+    - all units of a label fell into one fold: the one with the smallest hash moves to the next fold
+      in which it leaves no label of its own in one fold only, or to -1 if there is none.
+
     Raises:
-        InvalidParameterError: `labels` does not fit `digests`, or `count` or `seed` is not allowed.
+        InvalidParameterError: `labels` or `groups` does not fit `digests`, or `count` or `seed` is
+            not allowed.
     """
     if type(count) is not int or not 2 <= count <= np.iinfo(np.int16).max:
         raise InvalidParameterError("count", count, "a whole number of folds from 2 to 32767")
     result = np.full(len(digests), -1, np.int16)
+    if groups is not None:
+        units = _units(digests, labels, groups, seed)
+        for unit, fold in zip(units, folds_of_units(units, count), strict=True):
+            result[list(unit.rows)] = fold
+        return result
     for hashes in _hashes_by_label(digests, labels, seed):
         if len(hashes) < 2:
             continue
@@ -76,12 +110,16 @@ def folds(
 
 
 def held_out(
-    digests: Sequence[bytes], labels: npt.NDArray[np.integer], ratio: float, seed: int = 0
+    digests: Sequence[bytes],
+    labels: npt.NDArray[np.integer],
+    ratio: float,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Which pictures are held out: bool of shape (n,).
 
     Args:
-        digests, labels, seed: as for `folds`.
+        digests, labels, seed, groups: as for `folds`.
         ratio: share to hold out, 0 to below 1.
 
     Held out is a picture whose hash lies in the lowest `ratio` of all hashes. Equal digests of a
@@ -93,8 +131,14 @@ def held_out(
       with fewer pictures may have none, so that they are not trained on half of their pictures;
     - nothing at all would be, though ratio > 0: the smallest hash of all labels with n >= 2 is.
 
+    With `groups` the units of `folds` take the place of pictures, in the hash, in n and in these
+    repairs. No repair divides a unit, and one is only held out by them where every label of its own
+    keeps another unit that is trained on; the share of pictures held out is as uneven as the
+    groups' sizes.
+
     Raises:
-        InvalidParameterError: `labels` does not fit `digests`, or `ratio` or `seed` is not allowed.
+        InvalidParameterError: `labels` or `groups` does not fit `digests`, or `ratio` or `seed` is
+            not allowed.
     """
     _check_ratio(ratio, lowest_included=True)
     result = np.zeros(len(digests), np.bool_)
@@ -102,6 +146,11 @@ def held_out(
         check_seed(seed)
         return result
     threshold = int(ratio * _HASHES)
+    if groups is not None:
+        units = _units(digests, labels, groups, seed)
+        for position in held_out_units(units, threshold, ratio):
+            result[list(units[position].rows)] = True
+        return result
     divisible = [hashes for hashes in _hashes_by_label(digests, labels, seed) if len(hashes) > 1]
     for hashes in divisible:
         chosen = {value for value in hashes if value < threshold}
@@ -121,6 +170,34 @@ def _hashes_by_label(
     digests: Sequence[bytes], labels: npt.NDArray[np.integer], seed: int
 ) -> list[dict[int, list[int]]]:
     """For each label the rows of each hash."""
+    numbers = _checked_labels(digests, labels, seed)
+    start = hashlib.sha256(f"silverprint split {seed}\0".encode())
+    found: dict[int, dict[int, list[int]]] = {}
+    for row, (digest, label) in enumerate(zip(digests, numbers, strict=True)):
+        state = start.copy()
+        state.update(digest)
+        value = int.from_bytes(state.digest()[:8], "big")
+        found.setdefault(label, {}).setdefault(value, []).append(row)
+    return list(found.values())
+
+
+def _units(
+    digests: Sequence[bytes], labels: npt.NDArray[np.integer], groups: Sequence[str], seed: int
+) -> list[Unit]:
+    numbers = _checked_labels(digests, labels, seed)
+    if isinstance(groups, str) or len(groups) != len(digests):
+        raise InvalidParameterError(
+            "groups", f"{len(groups)} of them", f"one for each of the {len(digests)} digests"
+        )
+    for group in groups:
+        if not isinstance(group, str):
+            raise InvalidParameterError("groups", group, "text for each picture")
+    return units_of(digests, numbers, groups, seed)
+
+
+def _checked_labels(
+    digests: Sequence[bytes], labels: npt.NDArray[np.integer], seed: int
+) -> list[int]:
     check_seed(seed)
     labels = np.asarray(labels)
     if labels.shape != (len(digests),) or labels.dtype.kind not in "iu":
@@ -129,14 +206,8 @@ def _hashes_by_label(
             f"{labels.dtype} of shape {labels.shape}",
             f"integers, one for each of the {len(digests)} digests",
         )
-    start = hashlib.sha256(f"silverprint split {seed}\0".encode())
-    found: dict[int, dict[int, list[int]]] = {}
-    for row, (digest, label) in enumerate(zip(digests, labels.tolist(), strict=True)):
-        state = start.copy()
-        state.update(digest)
-        value = int.from_bytes(state.digest()[:8], "big")
-        found.setdefault(label, {}).setdefault(value, []).append(row)
-    return list(found.values())
+    numbers: list[int] = labels.tolist()
+    return numbers
 
 
 def _check_ratio(ratio: float, *, lowest_included: bool) -> None:
@@ -150,3 +221,11 @@ def check_seed(seed: object) -> None:
     """Raise InvalidParameterError unless `seed` is a whole number."""
     if type(seed) is not int:
         raise InvalidParameterError("seed", seed, "a whole number")
+
+
+def check_group_by(group_by: object) -> None:
+    """Raise InvalidParameterError unless `group_by` is text or can be called."""
+    if not callable(group_by) and not (isinstance(group_by, str) and group_by.strip()):
+        raise InvalidParameterError(
+            "group_by", group_by, "'folder', the name of a column, or a function of the path"
+        )

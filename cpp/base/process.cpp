@@ -62,7 +62,7 @@ void check_process() {
   if (forked.load(std::memory_order_relaxed))
     throw Error(ErrorCode::process,
                 "this process was forked from one that had used silverprint, whose threads did not come along; "
-                "start processes with multiprocessing's \"spawn\" or \"forkserver\"");
+                "start a new program instead (in Python: multiprocessing's \"spawn\" or \"forkserver\")");
 }
 
 Pool& pool() {
@@ -96,17 +96,20 @@ const Kernels& kernels() {
   return active;
 }
 
-RuntimeLibrary& runtime_library(const std::string& path) {
+RuntimeLibrary& runtime_library(const RuntimeSource& source) {
   std::lock_guard lock(runtime_mutex);
   check_process();
   if (runtime == nullptr) {
-    runtime = new RuntimeLibrary(path);
+    runtime = new RuntimeLibrary(source);
     forbid_fork();
   }
-  if (runtime->path() != path)
-    throw Error(ErrorCode::runtime, path + ": this process already runs ONNX Runtime from " + runtime->path());
+  if (!runtime->is(source))
+    throw Error(ErrorCode::runtime, (source.base ? "the host's OrtApiBase" : source.path) +
+                                        ": this process already runs ONNX Runtime from " + runtime->path());
   return *runtime;
 }
+
+RuntimeLibrary& runtime_library(const std::string& path) { return runtime_library(RuntimeSource{path}); }
 
 RuntimeLibrary* loaded_runtime_library() {
   std::lock_guard lock(runtime_mutex);

@@ -1,5 +1,5 @@
 #pragma once
-#include <memory>
+#include <string>
 
 #include "base/cpu.h"
 #include "base/pool.h"
@@ -8,6 +8,7 @@
 namespace silverprint {
 
 class RuntimeLibrary;
+struct RuntimeSource;
 
 // All that is shared by the whole process stands behind these functions, and nowhere else.
 
@@ -27,8 +28,9 @@ const Kernels& kernels();
 // The table for one instruction set; throws invalid_argument where it is not available.
 const Kernels& kernels(Isa isa);
 
-// The ONNX Runtime library at `path`, loaded at the first call; a later call with another path
-// throws, since one process runs one runtime. Never unloaded.
+// The ONNX Runtime library that `source` names, loaded at the first call; a later call with another
+// one throws, since one process runs one runtime. Never unloaded.
+RuntimeLibrary& runtime_library(const RuntimeSource& source);
 RuntimeLibrary& runtime_library(const std::string& path);
 
 // The library loaded before, or nullptr.

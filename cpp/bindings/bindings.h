@@ -4,8 +4,10 @@
 #include <pybind11/stl.h>
 #include <pybind11/typing.h>
 
+#include <chrono>
 #include <span>
 #include <string>
+#include <thread>
 
 #include "base/error.h"
 
@@ -15,6 +17,28 @@ namespace py = pybind11;
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
+
+// Lets other Python threads run while it lives; the arguments of a function stay alive and unchanged.
+//
+// A daemon thread that comes back while the interpreter shuts down would be ended by Python from
+// 3.11 to 3.13, on Linux by unwinding its stack, which from a destructor ends the process. It waits
+// for the end of the process instead, as in Python 3.14.
+class Unlocked {
+ public:
+  Unlocked() : state_(PyEval_SaveThread()) {}
+  ~Unlocked() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+  }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
 
 [[noreturn]] inline void invalid(const std::string& message) {
   throw Error(ErrorCode::invalid_argument, message);

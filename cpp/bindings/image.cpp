@@ -1,5 +1,9 @@
 #include "bindings/image.h"
 
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "base/process.h"
 
 namespace silverprint::bindings {
@@ -28,24 +32,46 @@ Pixels make_pixels(const py::array_t<std::uint8_t>& picture, const std::string& 
           picture.strides(0), channel_order};
 }
 
+View make_view(const ViewTuple& view) {
+  constexpr std::pair<const char*, Augmentation> kNames[] = {
+      {"crop", Augmentation::crop},         {"rotation", Augmentation::rotation}, {"blur", Augmentation::blur},
+      {"exposure", Augmentation::exposure}, {"noise", Augmentation::noise},       {"flip", Augmentation::flip}};
+  const auto& [option, number, seed] = view;
+  for (const auto& [name, augmentation] : kNames)
+    if (option == name) {
+      const int last = augmentation == Augmentation::flip ? 3 : 4;
+      if (number < 1 || number > last)
+        invalid("view " + std::to_string(number) + " of " + option + ": there are 1 to " + std::to_string(last));
+      return {augmentation, number, seed};
+    }
+  invalid("view of '" + option + "': expected crop, rotation, blur, exposure, noise or flip");
+}
+
 void bind_image(py::module_& module) {
   module.def(
       "prepare",
       [](const py::array_t<std::uint8_t>& picture, std::size_t height, std::size_t width,
-         const std::string& crop_and_scale, const std::string& order) {
+         const std::string& crop_and_scale, const std::string& order, const std::optional<ViewTuple>& view) {
         const PictureRule rule = make_rule(height, width, crop_and_scale);
         const Pixels pixels = make_pixels(picture, order);
+        std::optional<View> altered;
+        if (view) altered = make_view(*view);
         Array<float> tensor({std::size_t{3}, height, width});
         float* data = tensor.mutable_data();
         {
-          py::gil_scoped_release release;
+          const Unlocked unlocked;
           prepare(pixels, rule, kernels(), data);
+          if (altered) {
+            const std::vector<float> prepared(data, data + 3 * height * width);
+            prepare_view(pixels, rule, *altered, kernels(), prepared.data(), data);
+          }
         }
         return tensor;
       },
       py::arg("picture"), py::arg("height"), py::arg("width"), py::arg("crop_and_scale"),
-      py::arg("order") = "rgb",
-      "The image tensor, float32 (3, height, width), whole levels 0..255, of a uint8 picture (h, w, c).");
+      py::arg("order") = "rgb", py::arg("view") = py::none(),
+      "The image tensor, float32 (3, height, width), whole levels 0..255, of a uint8 picture (h, w, c),\n"
+      "or of its view (option, number, seed).");
 }
 
 }  // namespace silverprint::bindings

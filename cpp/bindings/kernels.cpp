@@ -47,6 +47,18 @@ Array<float> softmax_jacobian(const std::string& isa, const Array<float>& p, con
   return result;
 }
 
+py::typing::Tuple<Array<float>, Array<float>, Array<float>> adam(const std::string& isa, const Array<float>& gradient,
+                                                                 float length, float scale, const Array<float>& w,
+                                                                 const Array<float>& first,
+                                                                 const Array<float>& second) {
+  const py::ssize_t n = gradient.size();
+  if (w.size() != n || first.size() != n || second.size() != n) invalid("adam: expected four arrays of one size");
+  Array<float> results[] = {Array<float>(n, w.data()), Array<float>(n, first.data()), Array<float>(n, second.data())};
+  table(isa).adam(extent(gradient, 0), gradient.data(), length, scale, results[0].mutable_data(),
+                  results[1].mutable_data(), results[2].mutable_data());
+  return py::make_tuple(results[0], results[1], results[2]);
+}
+
 // A filter of weights (outputs, taps) in 2^-22ths.
 Filter filter_of(const Array<std::int32_t>& first, const Array<std::int32_t>& weight, std::size_t taps) {
   for (const std::int32_t w : view(weight))
@@ -61,6 +73,15 @@ Array<float> resample_rows(const std::string& isa, const Array<std::uint8_t>& ro
   Array<float> result(rows.shape(1));
   table(isa).resample_rows(rows.data(), rows.shape(1), weights.from(0), extent(rows, 0), extent(rows, 1),
                            result.mutable_data());
+  return result;
+}
+
+Array<float> split_pixels(const std::string& isa, const Array<std::uint8_t>& pixels) {
+  if (pixels.ndim() != 2 || pixels.shape(1) != 3) invalid("split_pixels: expected pixels (count, 3)");
+  const py::ssize_t count = pixels.shape(0);
+  Array<float> result({py::ssize_t{3}, count});
+  float* planes = result.mutable_data();
+  table(isa).split_pixels(pixels.data(), extent(pixels, 0), planes, planes + count, planes + 2 * count);
   return result;
 }
 
@@ -89,10 +110,14 @@ void bind_kernels(py::module_& module) {
              "Probabilities, largest score and sum of exponentials of the first `classes` columns.");
   module.def("softmax_jacobian", &softmax_jacobian, py::arg("isa"), py::arg("p"), py::arg("weight"), py::arg("u"),
              py::arg("classes"), "weight * p * (u - sum(p u)), row by row.");
+  module.def("adam", &adam, py::arg("isa"), py::arg("gradient"), py::arg("length"), py::arg("scale"), py::arg("w"),
+             py::arg("first"), py::arg("second"), "w and both moments after one step of Adam.");
   module.def("resample_rows", &resample_rows, py::arg("isa"), py::arg("rows"), py::arg("weight"),
              "One row of levels, float32 (count), from uint8 rows (taps, count).");
   module.def("resample_columns", &resample_columns, py::arg("isa"), py::arg("row"), py::arg("first"),
              py::arg("weight"), "Levels, uint8 (3, width), from one row of RGB (pixels, 3).");
+  module.def("split_pixels", &split_pixels, py::arg("isa"), py::arg("pixels"),
+             "Planes, float32 (3, count), of RGB pixels, uint8 (count, 3).");
 }
 
 }  // namespace silverprint::bindings

@@ -27,7 +27,7 @@ Session make_session(const std::string& library, const std::string& model, const
 }  // namespace
 
 void bind_runtime(py::module_& module) {
-  using release = py::call_guard<py::gil_scoped_release>;
+  using release = py::call_guard<Unlocked>;
 
   py::class_<CancelToken>(module, "CancelToken", "A flag that any thread may raise; runs under way stop soon after.")
       .def(py::init<>())
@@ -53,7 +53,7 @@ void bind_runtime(py::module_& module) {
                        std::size_t height, std::size_t width, const std::string& crop_and_scale) {
              const PictureRule rule = make_rule(height, width, crop_and_scale);
              const std::string bytes = model;
-             py::gil_scoped_release unlocked;
+             const Unlocked unlocked;
              return std::make_unique<Extractor>(make_session(library, bytes, provider, threads), rule);
            }),
            py::arg("library"), py::arg("model"), py::arg("provider"), py::arg("threads"), py::arg("height"),
@@ -64,17 +64,22 @@ void bind_runtime(py::module_& module) {
       .def(
           "run",
           [](const Extractor& extractor, const py::array_t<std::uint8_t>& picture,
-             const std::vector<std::string>& outputs, CancelToken& cancel, const std::string& order) {
+             const std::vector<std::string>& outputs, CancelToken& cancel, const std::string& order,
+             const std::vector<ViewTuple>& views) {
             const Pixels pixels = make_pixels(picture, order);
+            std::vector<View> altered;
+            for (const ViewTuple& each : views) altered.push_back(make_view(each));
             std::vector<Tensor> tensors;
             {
-              py::gil_scoped_release unlocked;
-              tensors = extractor.run(pixels, outputs, cancel);
+              const Unlocked unlocked;
+              tensors = extractor.run(pixels, outputs, cancel, altered);
             }
             return to_arrays(tensors);
           },
           py::arg("picture"), py::arg("outputs"), py::arg("cancel"), py::arg("order") = "rgb",
-          "The named outputs, float32, for one uint8 picture (height, width, channels).")
+          py::arg("views") = py::tuple(),
+          "The named outputs, float32, for one uint8 picture (height, width, channels), and one row more\n"
+          "for each of its views (option, number, seed).")
       .def(
           "run_tensor",
           [](const Extractor& extractor, const Array<float>& tensor, const std::vector<std::string>& outputs,
@@ -83,7 +88,7 @@ void bind_runtime(py::module_& module) {
             std::vector<Tensor> tensors;
             const auto values = view(tensor);
             {
-              py::gil_scoped_release unlocked;
+              const Unlocked unlocked;
               tensors = extractor.session().run(values, shape, outputs, cancel);
             }
             return to_arrays(tensors);

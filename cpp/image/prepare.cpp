@@ -6,16 +6,12 @@
 namespace silverprint {
 namespace {
 
-// What resample_columns may read past the last pixel.
-constexpr std::size_t kReadable = 8;
-
-void to_rgb(const std::uint8_t* from, ChannelOrder order, std::size_t pixels, std::uint8_t* to) {
-  if (order == ChannelOrder::rgb) {
+void to_rgb(const std::uint8_t* from, const Pixels& picture, std::size_t pixels, std::uint8_t* to) {
+  if (picture.order == ChannelOrder::rgb) {
     std::copy_n(from, 3 * pixels, to);
     return;
   }
-  const std::size_t channels = order == ChannelOrder::rgba ? 4 : 3;
-  const std::size_t red = order == ChannelOrder::bgr ? 2 : 0;
+  const std::size_t channels = picture.channels(), red = picture.red();
   for (std::size_t i = 0; i < pixels; ++i, from += channels, to += 3) {
     to[0] = from[red];
     to[1] = from[1];
@@ -23,9 +19,24 @@ void to_rgb(const std::uint8_t* from, ChannelOrder order, std::size_t pixels, st
   }
 }
 
+// A picture that has the rule's size already; whatever the rule's crop and scale, it stays as it is.
+void copy(const Pixels& picture, const Kernels& kernels, float* tensor) {
+  const std::size_t plane = picture.height * picture.width;
+  std::vector<std::uint8_t> converted(picture.order == ChannelOrder::rgb ? 0 : 3 * picture.width);
+  for (std::size_t y = 0; y < picture.height; ++y, tensor += picture.width) {
+    const std::uint8_t* row = picture.data + static_cast<std::ptrdiff_t>(y) * picture.row_stride;
+    if (!converted.empty()) {
+      to_rgb(row, picture, picture.width, converted.data());
+      row = converted.data();
+    }
+    kernels.split_pixels(row, picture.width, tensor, tensor + plane, tensor + 2 * plane);
+  }
+}
+
 }  // namespace
 
 void prepare(const Pixels& picture, const PictureRule& rule, const Kernels& kernels, float* tensor) {
+  if (picture.width == rule.width && picture.height == rule.height) return copy(picture, kernels, tensor);
   const Placement p = place(rule, picture.width, picture.height);
   const Filter rows = triangle_filter(picture.height, p.top, p.bottom, p.height, false);
   Filter columns = triangle_filter(picture.width, p.left, p.right, p.width, true);
@@ -40,11 +51,11 @@ void prepare(const Pixels& picture, const PictureRule& rule, const Kernels& kern
   const std::size_t bottom = std::min(static_cast<std::size_t>(rows.first.back()) + rows.taps, picture.height);
 
   const std::size_t narrow = (bottom - top) * p.width;  // one plane after the first pass
-  std::vector<std::uint8_t> row((right - left + columns.taps) * 3 + kReadable), planes(3 * narrow);
+  std::vector<std::uint8_t> row((right - left + columns.taps) * 3 + kReadablePastRow), planes(3 * narrow);
   for (std::size_t y = top; y < bottom; ++y) {
     const std::uint8_t* source =
         picture.data + static_cast<std::ptrdiff_t>(y) * picture.row_stride + left * picture.channels();
-    to_rgb(source, picture.order, right - left, row.data());
+    to_rgb(source, picture, right - left, row.data());
     std::uint8_t* out = planes.data() + (y - top) * p.width;
     kernels.resample_columns(row.data(), columns.first.data(), column_weights.from(0), columns.taps, p.width, out,
                              out + narrow, out + 2 * narrow);

@@ -7,7 +7,10 @@
 
 namespace silverprint {
 
-enum class ChannelOrder { rgb, bgr, rgba };
+// Bytes that resample_columns may read past the last pixel of a row.
+inline constexpr std::size_t kReadablePastRow = 8;
+
+enum class ChannelOrder { rgb, bgr, rgba, bgra };
 
 // A picture in somebody else's memory.
 struct Pixels {
@@ -16,7 +19,10 @@ struct Pixels {
   std::ptrdiff_t row_stride;  // bytes
   ChannelOrder order;
 
-  std::size_t channels() const noexcept { return order == ChannelOrder::rgba ? 4 : 3; }
+  std::size_t channels() const noexcept {
+    return order == ChannelOrder::rgba || order == ChannelOrder::bgra ? 4 : 3;
+  }
+  std::size_t red() const noexcept { return order == ChannelOrder::bgr || order == ChannelOrder::bgra ? 2 : 0; }
 };
 
 // The image tensor: (3, height, width) float32, RGB, whole levels 0..255, by the picture rule.

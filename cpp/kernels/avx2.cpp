@@ -40,6 +40,8 @@ inline V16 first_or(V16 v, std::size_t n, V16 other) {
 inline V16 add(V16 a, V16 b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
 inline V16 subtract(V16 a, V16 b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
 inline V16 multiply(V16 a, V16 b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+inline V16 divide(V16 a, V16 b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
+inline V16 root(V16 v) { return {_mm256_sqrt_ps(v.low), _mm256_sqrt_ps(v.high)}; }
 inline V16 larger(V16 a, V16 b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
 inline V16 fma(V16 a, V16 b, V16 c) {
   return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
@@ -82,6 +84,6 @@ constexpr std::size_t tile_rows(std::size_t) { return 6; }
 #include "kernels/simd_resample.h"
 
 namespace silverprint {
-const Kernels kAvx2Kernels{avx2::gemm, avx2::softmax, avx2::softmax_jacobian, avx2::resample_columns,
-                           avx2::resample_rows};
+const Kernels kAvx2Kernels{avx2::gemm, avx2::softmax, avx2::softmax_jacobian, avx2::adam, avx2::resample_columns,
+                           avx2::resample_rows, avx2::split_pixels};
 }

@@ -26,6 +26,8 @@ inline V16 first_or(V16 v, std::size_t n, V16 other) {
 inline V16 add(V16 a, V16 b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline V16 subtract(V16 a, V16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline V16 multiply(V16 a, V16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline V16 divide(V16 a, V16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline V16 root(V16 v) { return {_mm512_sqrt_ps(v.v)}; }
 inline V16 larger(V16 a, V16 b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline V16 fma(V16 a, V16 b, V16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline V16 round(V16 v) {
@@ -67,6 +69,6 @@ constexpr std::size_t tile_rows(std::size_t vectors) {
 #include "kernels/simd_resample.h"
 
 namespace silverprint {
-const Kernels kAvx512Kernels{avx512::gemm, avx512::softmax, avx512::softmax_jacobian,
-                             avx512::resample_columns, avx512::resample_rows};
+const Kernels kAvx512Kernels{avx512::gemm, avx512::softmax, avx512::softmax_jacobian, avx512::adam,
+                             avx512::resample_columns, avx512::resample_rows, avx512::split_pixels};
 }

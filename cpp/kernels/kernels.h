@@ -29,6 +29,12 @@ struct Kernels {
   void (*softmax_jacobian)(std::size_t rows, std::size_t classes, std::size_t stride, const float* p,
                            const float* weight, float* u);
 
+  // One step of Adam, element by element, with the decays 0.9 and 0.999:
+  //   first = 0.9 first + 0.1 g,  second = 0.999 second + 0.001 g g,
+  //   w -= length * (first / (sqrt(second * scale) + 1e-8)).
+  void (*adam)(std::size_t n, const float* gradient, float length, float scale, float* w, float* first,
+               float* second);
+
   // Along x: one row of RGB pixels to `width` levels in each of three planes, pixel x being
   // (sum_t weight_xt * row[first[x] + t] + 2^21) >> 22, clamped to 0..255, with weight_xt at
   // column_weight(x, t, taps). `taps` is even; `row` is readable for 8 bytes past the last pixel used.
@@ -40,6 +46,9 @@ struct Kernels {
   // row_t = rows + t * row_stride.
   void (*resample_rows)(const std::uint8_t* rows, std::ptrdiff_t row_stride, SplitWeights weight,
                         std::size_t taps, std::size_t count, float* out);
+
+  // `count` RGB pixels to three planes, where no size changes.
+  void (*split_pixels)(const std::uint8_t* pixels, std::size_t count, float* red, float* green, float* blue);
 };
 
 // The order of weights along x: two pixels and two taps stand together as the sixteen numbers that

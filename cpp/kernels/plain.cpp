@@ -69,6 +69,14 @@ void softmax_jacobian(std::size_t rows, std::size_t classes, std::size_t stride,
   }
 }
 
+void adam(std::size_t n, const float* gradient, float length, float scale, float* w, float* first, float* second) {
+  for (std::size_t i = 0; i < n; ++i) {
+    first[i] = std::fma(0.9f, first[i], 0.1f * gradient[i]);
+    second[i] = std::fma(0.999f, second[i], 0.001f * gradient[i] * gradient[i]);
+    w[i] = std::fma(-length, first[i] / (std::sqrt(second[i] * scale) + 1e-8f), w[i]);
+  }
+}
+
 std::int32_t weight_of(SplitWeights weight, std::size_t i) { return 256 * weight.high[i] + weight.low[i]; }
 
 std::int32_t level_of(std::int32_t sum) {
@@ -98,8 +106,16 @@ void resample_rows(const std::uint8_t* rows, std::ptrdiff_t row_stride, SplitWei
   }
 }
 
+void split_pixels(const std::uint8_t* pixels, std::size_t count, float* red, float* green, float* blue) {
+  for (std::size_t i = 0; i < count; ++i) {
+    red[i] = pixels[3 * i];
+    green[i] = pixels[3 * i + 1];
+    blue[i] = pixels[3 * i + 2];
+  }
+}
+
 }  // namespace
 
-const Kernels kPlainKernels{gemm, softmax, softmax_jacobian, resample_columns, resample_rows};
+const Kernels kPlainKernels{gemm, softmax, softmax_jacobian, adam, resample_columns, resample_rows, split_pixels};
 
 }  // namespace silverprint

@@ -141,5 +141,22 @@ void softmax_jacobian(std::size_t rows, std::size_t classes, std::size_t stride,
   }
 }
 
+inline void adam_step(std::size_t count, const float* gradient, V16 length, V16 scale, float* w, float* first,
+                      float* second) {
+  const V16 g = load_first(gradient, count);
+  const V16 m = fma(broadcast(0.9f), load_first(first, count), multiply(broadcast(0.1f), g));
+  const V16 v = fma(broadcast(0.999f), load_first(second, count), multiply(multiply(broadcast(0.001f), g), g));
+  store_first(first, m, count);
+  store_first(second, v, count);
+  const V16 move = divide(m, add(root(multiply(v, scale)), broadcast(1e-8f)));
+  store_first(w, fma(length, move, load_first(w, count)), count);
+}
+
+void adam(std::size_t n, const float* gradient, float length, float scale, float* w, float* first, float* second) {
+  const V16 back = broadcast(-length), scales = broadcast(scale);
+  for (std::size_t i = 0; i < n; i += kLanes)
+    adam_step(n - i < kLanes ? n - i : kLanes, gradient + i, back, scales, w + i, first + i, second + i);
+}
+
 }  // namespace
 }  // namespace silverprint::SILVERPRINT_KERNELS

@@ -110,5 +110,14 @@ void resample_rows(const std::uint8_t* rows, std::ptrdiff_t row_stride, SplitWei
   }
 }
 
+// The compiler finds the shuffles.
+void split_pixels(const std::uint8_t* pixels, std::size_t count, float* red, float* green, float* blue) {
+  for (std::size_t i = 0; i < count; ++i) {
+    red[i] = pixels[3 * i];
+    green[i] = pixels[3 * i + 1];
+    blue[i] = pixels[3 * i + 2];
+  }
+}
+
 }  // namespace
 }  // namespace silverprint::SILVERPRINT_KERNELS

@@ -16,6 +16,7 @@ struct MemoryInfo;
 struct Allocator;
 struct TypeInfo;
 struct TensorInfo;
+struct ModelMetadata;
 struct CudaOptions;
 
 using Table = const void* const*;
@@ -77,6 +78,8 @@ struct Api {
         create_cpu_memory_info{t},
         allocator_free{t},
         get_default_allocator{t},
+        session_model_metadata{t},
+        lookup_metadata{t},
         get_available_providers{t},
         release_available_providers{t},
         append_cuda{t},
@@ -91,6 +94,7 @@ struct Api {
         release_type_info{t},
         release_tensor_info{t},
         release_session_options{t},
+        release_model_metadata{t},
         release_cuda_options{t} {}
 
   Function<2, const char*(const Status*)> get_error_message;
@@ -124,6 +128,8 @@ struct Api {
   Function<69, Status*(int, int, MemoryInfo**)> create_cpu_memory_info;
   Function<76, Status*(Allocator*, void*)> allocator_free;
   Function<78, Status*(Allocator**)> get_default_allocator;
+  Function<111, Status*(const Session*, ModelMetadata**)> session_model_metadata;
+  Function<116, Status*(const ModelMetadata*, Allocator*, const char*, char**)> lookup_metadata;
   Function<125, Status*(char***, int*)> get_available_providers;
   Function<126, Status*(char**, int)> release_available_providers;
   Function<204, Status*(SessionOptions*, const CudaOptions*)> append_cuda;
@@ -139,6 +145,7 @@ struct Api {
   Function<98, void(TypeInfo*)> release_type_info;
   Function<99, void(TensorInfo*)> release_tensor_info;
   Function<100, void(SessionOptions*)> release_session_options;
+  Function<118, void(ModelMetadata*)> release_model_metadata;
   Function<208, void(CudaOptions*)> release_cuda_options;
 };
 

@@ -1,10 +1,11 @@
 #pragma once
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/aligned.h"
-#include "image/prepare.h"
+#include "image/augment.h"
 #include "runtime/session.h"
 
 namespace silverprint {
@@ -17,9 +18,10 @@ class Extractor {
 
   const Session& session() const noexcept { return session_; }
 
-  // The named outputs for one picture.
-  std::vector<Tensor> run(const Pixels& picture, const std::vector<std::string>& outputs,
-                          CancelToken& cancel) const;
+  // The named outputs for one picture, and one row more in each of them for every view, in order.
+  // The picture is prepared once; a cancelled token stops between views, too.
+  std::vector<Tensor> run(const Pixels& picture, const std::vector<std::string>& outputs, CancelToken& cancel,
+                          std::span<const View> views = {}) const;
 
  private:
   AlignedVector<float> take_tensor() const;

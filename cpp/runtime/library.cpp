@@ -3,7 +3,7 @@
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <filesystem>
 
 #if defined(_WIN32)
 #include <windows.h>
@@ -14,10 +14,18 @@
 namespace silverprint {
 namespace {
 
+void disable_telemetry() {
+#if defined(_WIN32)
+  _putenv_s("ORT_DISABLE_TELEMETRY", "1");
+#else
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+#endif
+}
+
 #if defined(_WIN32)
 const ort::ApiBase* open_library(const std::string& path) {
-  _putenv_s("ORT_DISABLE_TELEMETRY", "1");
-  HMODULE handle = LoadLibraryA(path.c_str());
+  const std::filesystem::path file(std::u8string(path.begin(), path.end()));
+  HMODULE handle = LoadLibraryW(file.c_str());
   if (!handle) throw Error(ErrorCode::runtime, path + ": cannot be loaded; reinstall onnxruntime");
   using Entry = const ort::ApiBase* (*)();
   const auto entry = reinterpret_cast<Entry>(GetProcAddress(handle, "OrtGetApiBase"));
@@ -26,7 +34,6 @@ const ort::ApiBase* open_library(const std::string& path) {
 }
 #else
 const ort::ApiBase* open_library(const std::string& path) {
-  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) {
     const char* reason = dlerror();
@@ -60,16 +67,25 @@ std::string last_sentence(const std::string& message) {
   return text;
 }
 
-RuntimeLibrary::RuntimeLibrary(const std::string& path) : path_(path), base_(open_library(path)) {
+RuntimeLibrary::RuntimeLibrary(const RuntimeSource& source)
+    : path_(source.base ? "the host's OrtApiBase" : source.path) {
+  if (source.telemetry_off) disable_telemetry();
+  base_ = source.base ? source.base : open_library(path_);
   const std::string version = base_->get_version();
   if (!speaks(version.c_str(), ort::kApiVersion))
     throw Error(ErrorCode::runtime,
-                path + ": ONNX Runtime " + version + " is too old; install onnxruntime 1.19 or newer");
+                path_ + ": ONNX Runtime " + version + " is too old; install onnxruntime 1.19 or newer");
   const ort::Table table = base_->get_api(ort::kApiVersion);
-  if (!table) throw Error(ErrorCode::runtime, path + ": ONNX Runtime " + version + " does not offer its API 19");
+  if (!table) throw Error(ErrorCode::runtime, path_ + ": ONNX Runtime " + version + " does not offer its API 19");
   api_ = std::make_unique<ort::Api>(table);
   check(api_->create_env_with_custom_logger(discard_log, nullptr, ort::kLogError, "silverprint", &env_));
-  check(api_->disable_telemetry_events(env_));
+  if (source.telemetry_off) check(api_->disable_telemetry_events(env_));
+}
+
+bool RuntimeLibrary::is(const RuntimeSource& source) const {
+  if (source.base) return source.base == base_;
+  std::error_code ignored;
+  return source.path == path_ || std::filesystem::equivalent(source.path, path_, ignored);
 }
 
 void RuntimeLibrary::check(ort::Status* status, ErrorCode code, const std::string& what) const {

@@ -8,13 +8,24 @@
 
 namespace silverprint {
 
+// Which ONNX Runtime to run, and what to do about its telemetry.
+struct RuntimeSource {
+  std::string path;                    // the file of the shared library
+  const ort::ApiBase* base = nullptr;  // or what the host already has from OrtGetApiBase()
+  bool telemetry_off = true;           // before the environment exists; otherwise it is left alone
+};
+
 // One ONNX Runtime library, loaded for good, with its one environment.
 class RuntimeLibrary {
  public:
-  // Telemetry is switched off before the environment is made. Throws `runtime` with the remedy
-  // where the file is missing, is not ONNX Runtime, or is older than 1.19.
-  explicit RuntimeLibrary(const std::string& path);
+  // Throws `runtime` with the remedy where the file is missing, is not ONNX Runtime, or is older
+  // than 1.19.
+  explicit RuntimeLibrary(const RuntimeSource& source);
 
+  // Whether `source` is the library that this is.
+  bool is(const RuntimeSource& source) const;
+
+  // Its file, or words that say that the host gave it.
   const std::string& path() const noexcept { return path_; }
   std::string version() const { return base_->get_version(); }
   std::string build_info() const { return api_->get_build_info(); }

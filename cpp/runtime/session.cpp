@@ -103,6 +103,20 @@ TensorDescription Session::describe(std::size_t index, bool input) const {
   return description;
 }
 
+std::optional<std::string> Session::metadata(const std::string& key) const {
+  const ort::Api& api = library_->api();
+  Owned<ort::ModelMetadata> entries(api, [](const ort::Api& a, ort::ModelMetadata* p) { a.release_model_metadata(p); });
+  library_->check(api.session_model_metadata(session_.get(), &entries.value));
+  ort::Allocator* allocator = nullptr;
+  library_->check(api.get_default_allocator(&allocator));
+  char* value = nullptr;
+  library_->check(api.lookup_metadata(entries.value, allocator, key.c_str(), &value));
+  if (!value) return std::nullopt;
+  std::optional<std::string> text(value);
+  library_->check(api.allocator_free(allocator, value));
+  return text;
+}
+
 std::vector<Tensor> Session::run(std::span<const float> input, std::span<const std::int64_t> shape,
                                  std::span<const std::string> outputs, CancelToken& cancel) const {
   check_process();

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,9 @@ class Session {
 
   const std::vector<TensorDescription>& inputs() const noexcept { return inputs_; }
   const std::vector<TensorDescription>& outputs() const noexcept { return outputs_; }
+
+  // The text under `key` in the file's metadata_props, where it has one.
+  std::optional<std::string> metadata(const std::string& key) const;
 
   // Runs on one float32 input, (shape), not copied. Throws `cancelled` soon after the token is.
   std::vector<Tensor> run(std::span<const float> input, std::span<const std::int64_t> shape,

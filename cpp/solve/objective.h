@@ -1,11 +1,14 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace silverprint {
 
-// A smooth convex function of a parameter vector, as an optimiser sees it. Where the data lie and
-// how many threads work on them is the objective's own affair; equal inputs give equal bytes.
+// Functions of a parameter vector, as optimisers see them. Where the data lie and how many threads
+// work on them is the objective's own affair; equal inputs give equal bytes.
+
+// A smooth convex function.
 class Objective {
  public:
   virtual ~Objective() = default;
@@ -23,6 +26,21 @@ class Objective {
 
   // z = M^-1 r.
   virtual void precondition(std::span<const float> r, std::span<float> z) = 0;
+};
+
+// A function that is a mean over rows of data, which some of the rows estimate.
+class BatchObjective {
+ public:
+  virtual ~BatchObjective() = default;
+
+  virtual std::size_t dimension() const = 0;
+  virtual std::size_t rows() const = 0;
+
+  // The value and gradient at w as the rows of `batch`, at most kLargestBatch of them, show them.
+  virtual double value_gradient(std::span<const float> w, std::span<const std::uint32_t> batch,
+                                std::span<float> gradient) = 0;
+
+  static constexpr std::size_t kLargestBatch = 64;
 };
 
 }  // namespace silverprint

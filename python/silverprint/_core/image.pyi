@@ -15,7 +15,12 @@ def prepare(
     width: typing.SupportsInt | typing.SupportsIndex,
     crop_and_scale: str,
     order: str = "rgb",
+    view: tuple[
+        str, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+    ]
+    | None = None,
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
-    The image tensor, float32 (3, height, width), whole levels 0..255, of a uint8 picture (h, w, c).
+    The image tensor, float32 (3, height, width), whole levels 0..255, of a uint8 picture (h, w, c),
+    or of its view (option, number, seed).
     """

@@ -7,7 +7,32 @@ import numpy
 import numpy.typing
 import typing
 
-__all__: list[str] = ["gemm", "resample_columns", "resample_rows", "softmax", "softmax_jacobian"]
+__all__: list[str] = [
+    "adam",
+    "gemm",
+    "resample_columns",
+    "resample_rows",
+    "softmax",
+    "softmax_jacobian",
+    "split_pixels",
+]
+
+def adam(
+    isa: str,
+    gradient: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    length: typing.SupportsFloat | typing.SupportsIndex,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    w: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    first: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    second: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+) -> tuple[
+    numpy.typing.NDArray[numpy.float32],
+    numpy.typing.NDArray[numpy.float32],
+    numpy.typing.NDArray[numpy.float32],
+]:
+    """
+    w and both moments after one step of Adam.
+    """
 
 def gemm(
     isa: str,
@@ -60,4 +85,11 @@ def softmax_jacobian(
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
     weight * p * (u - sum(p u)), row by row.
+    """
+
+def split_pixels(
+    isa: str, pixels: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Planes, float32 (3, count), of RGB pixels, uint8 (count, 3).
     """

@@ -39,9 +39,17 @@ class Extractor:
         outputs: collections.abc.Sequence[str],
         cancel: CancelToken,
         order: str = "rgb",
+        views: collections.abc.Sequence[
+            tuple[
+                str,
+                typing.SupportsInt | typing.SupportsIndex,
+                typing.SupportsInt | typing.SupportsIndex,
+            ]
+        ] = (),
     ) -> list[numpy.typing.NDArray[numpy.float32]]:
         """
-        The named outputs, float32, for one uint8 picture (height, width, channels).
+        The named outputs, float32, for one uint8 picture (height, width, channels), and one row more
+        for each of its views (option, number, seed).
         """
     def run_tensor(
         self,

@@ -19,12 +19,17 @@ from silverprint.errors import (
 if TYPE_CHECKING:
     from silverprint.classifier.classifier import ImageClassifier
     from silverprint.classifier.load import load
-    from silverprint.classifier.parameters import LogisticRegressor, ModelParameters
+    from silverprint.classifier.parameters import (
+        LogisticRegressor,
+        ModelParameters,
+        MultilayerPerceptron,
+    )
     from silverprint.data.rule import PictureRule
     from silverprint.data.source import DataSource
     from silverprint.data.splits import Split
     from silverprint.features.extractor import CustomFeatureExtractor
     from silverprint.features.prints import ScenePrint
+    from silverprint.inspect.cmake import get_cmake_dir
     from silverprint.inspect.config import show_config
     from silverprint.model.metadata import ModelMetadata
     from silverprint.model.metrics import ClassifierMetrics
@@ -43,11 +48,13 @@ _HOMES = {
     "LogisticRegressor": "classifier.parameters",
     "ModelMetadata": "model.metadata",
     "ModelParameters": "classifier.parameters",
+    "MultilayerPerceptron": "classifier.parameters",
     "Phase": "training.progress",
     "PictureRule": "data.rule",
     "Progress": "training.progress",
     "ScenePrint": "features.prints",
     "Split": "data.splits",
+    "get_cmake_dir": "inspect.cmake",
     "load": "classifier.load",
     "show_config": "inspect.config",
 }
@@ -65,6 +72,7 @@ __all__ = [
     "LogisticRegressor",
     "ModelMetadata",
     "ModelParameters",
+    "MultilayerPerceptron",
     "OnnxRuntimeError",
     "Phase",
     "PictureRule",
@@ -73,6 +81,7 @@ __all__ = [
     "SilverprintError",
     "Split",
     "TrainingCancelled",
+    "get_cmake_dir",
     "load",
     "show_config",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +17,7 @@ from silverprint.classifier.program import (
     TrainedClassifier,
     check_labels,
 )
+from silverprint.data.records import Records
 from silverprint.data.source import DataSource, StrPath
 from silverprint.errors import ExportError, InvalidParameterError
 from silverprint.features.extraction import (
@@ -31,20 +31,34 @@ from silverprint.features.extraction import (
     extract_blocks,
 )
 from silverprint.features.extractor import GraphFunction
+from silverprint.features.once import once
+from silverprint.model.calibration import Threshold
 from silverprint.model.compose import PROBABILITIES, ClassifierRecord, read_classifier, with_record
 from silverprint.model.metadata import ModelMetadata
 from silverprint.model.metrics import ClassifierMetrics
-from silverprint.training.display import check_display, show_progress
+from silverprint.names import instead_of
+from silverprint.training.display import check_display, result_of
 from silverprint.training.job import Job
 from silverprint.training.progress import Progress as JobProgress
 
 if TYPE_CHECKING:
     from silverprint.data.decode import Picture
+    from silverprint.data.duplicates import Duplicate
     from silverprint.export.coreml import PackageSummary
 
     Data = DataSource | StrPath | Mapping[str, Iterable[StrPath]]
 
 
+@instead_of(
+    fit="ImageClassifier(data), or ImageClassifier.train(data) for a job",
+    predict="predictions([...]), or prediction(picture) for one",
+    predict_proba="probabilities([...])",
+    score="evaluation(data).accuracy",
+    evaluate="evaluation(data)",
+    save='write("name.onnx") or write("name.mlpackage")',
+    transform="an extractor's extract([...])",
+    classes_="labels",
+)
 class ImageClassifier:
     """Labels for pictures, learned from labelled pictures.
 
@@ -54,8 +68,8 @@ class ImageClassifier:
     Args:
         data: a folder with one folder per label, {label: [paths]}, or a `DataSource`.
         parameters: how to train; None: `ModelParameters()`.
-        progress: called with a `Progress` a few times a second; None: a bar where standard error
-            is a terminal; False: nothing.
+        progress: called with a `Progress` a few times a second from this thread; None: a bar
+            where standard error is a terminal, lines in a notebook; False: nothing.
         threads: pictures worked on at once; None: one for each core.
         max_unreadable: share of the pictures that may be unreadable, of one label four times it.
 
@@ -67,11 +81,14 @@ class ImageClassifier:
         record: what the model file says about itself.
         training_metrics: on the pictures it was trained on.
         validation_metrics: on pictures that the answering head never saw; None without validation.
+        duplicates: pictures of the training data with equal bytes, those under two labels first;
+            empty in a model read from a file.
     """
 
     record: ClassifierRecord
     training_metrics: ClassifierMetrics | None
     validation_metrics: ClassifierMetrics | None
+    duplicates: Records[Duplicate]
 
     def __init__(
         self,
@@ -84,9 +101,7 @@ class ImageClassifier:
     ) -> None:
         check_display(progress)
         job: Job[TrainedClassifier] = Job(_program(data, parameters, threads, max_unreadable))
-        with show_progress(job, progress):
-            trained = job.result()
-        self._adopt(trained)
+        self._adopt(result_of(job, progress))
 
     @classmethod
     def train(
@@ -109,7 +124,9 @@ class ImageClassifier:
         """
         model, record = read_classifier(Path(path))
         return cls._made(
-            TrainedClassifier(model, record, record.training_metrics, record.validation_metrics)
+            TrainedClassifier(
+                model, record, record.training_metrics, record.validation_metrics, Records()
+            )
         )
 
     @classmethod
@@ -123,6 +140,7 @@ class ImageClassifier:
         self.record = trained.record
         self.training_metrics = trained.training_metrics
         self.validation_metrics = trained.validation_metrics
+        self.duplicates = trained.duplicates
 
     def __getstate__(self) -> dict[str, Any]:
         # Sessions of the runtime stay in their process.
@@ -133,7 +151,7 @@ class ImageClassifier:
         """The labels, in the order of `probabilities`."""
         return self.record.labels
 
-    @cached_property
+    @once
     def _function(self) -> GraphFunction:
         return GraphFunction(self._model, PROBABILITIES, len(self.labels), self.record.rule)
 
@@ -200,6 +218,23 @@ class ImageClassifier:
         row = self.probabilities([image])[0]
         best = np.argsort(-row, kind="stable")[:top_k]
         return [(self.labels[i], float(row[i])) for i in best]
+
+    def threshold(self, precision: float) -> Threshold:
+        """From which probability on answers are right in `precision` of the cases.
+
+        Seen on the pictures of `validation_metrics`. A threshold holds for pictures like those:
+        it rejects unclear pictures of the labels, not pictures of something else, which may get
+        any probability. For those train a label such as "other" with examples.
+
+        Raises:
+            InvalidParameterError: `precision` is not a share, no threshold reaches it, or the
+                model was trained without validation.
+        """
+        if self.validation_metrics is None:
+            raise InvalidParameterError(
+                "precision", precision, "a model that was trained with validation"
+            )
+        return self.validation_metrics.confidence.threshold(precision)
 
     def evaluation(
         self,

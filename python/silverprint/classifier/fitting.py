@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from silverprint import _core
-from silverprint.classifier.parameters import L2_GRID, LogisticRegressor
+from silverprint.classifier.parameters import (
+    L2_GRID,
+    MOST_PERCEPTRON_ITERATIONS,
+    PERCEPTRON_L2_GRID,
+    LogisticRegressor,
+    MultilayerPerceptron,
+)
 from silverprint.data.splits import folds, held_out
 from silverprint.features.extraction import FloatMatrix
 from silverprint.model.compose import Head
@@ -26,6 +32,7 @@ MOST_FOR_FOLDS = 5000
 
 _SEARCH_TOLERANCE = 1e-4
 _FINAL_TOLERANCE = 1e-6
+_PERCEPTRON_TOLERANCE = 0.02
 _UNTESTED_L2 = 0.1
 """The l2 where no picture can be held out to choose one: every label has a single picture."""
 
@@ -35,47 +42,84 @@ _PATIENCE = 2
 
 @dataclass(frozen=True)
 class Problem:
-    """Features and labels of all pictures, float32 (n, d) and int32 (n,)."""
+    """Features and labels of all pictures.
+
+    Attributes:
+        features: float32 (n * (1 + views), d): each picture's own row, then those of its views.
+        views: of each picture.
+        truth: int32 (n,), indices of labels.
+        digests, groups: n each; pictures of a group are held out together. groups may be None.
+    """
 
     features: FloatMatrix
+    views: int
     truth: npt.NDArray[np.int32]
     digests: Sequence[bytes]
+    groups: Sequence[str] | None
     labels: tuple[str, ...]
-    classifier: LogisticRegressor
+    classifier: LogisticRegressor | MultilayerPerceptron
     max_iterations: int | None
     seed: int
 
+    def own_features(self, pictures: Rows) -> FloatMatrix:
+        """float32 (m, d) of the pictures as they are."""
+        return self.features[pictures * (1 + self.views)]
+
 
 class Fit:
-    """One logistic regression on some rows, over the labels that occur there."""
+    """One head fitted to some pictures and their views, over the labels that occur there."""
 
-    def __init__(self, problem: Problem, rows: Rows, l2: float, tolerance: float) -> None:
+    def __init__(self, problem: Problem, pictures: Rows, l2: float, *, final: bool) -> None:
         self._problem = problem
-        own = problem.truth[rows]
+        own = problem.truth[pictures]
         # A label without a picture here has no finite optimum; its probability is 0.
         self._present, renumbered = np.unique(own, return_inverse=True)
-        names = [problem.labels[i] for i in self._present]
-        weights = problem.classifier.weights_of(problem.labels, _counts(problem, own))
-        self._solver: _core.solve.LogisticRegression | None = None
-        if len(names) > 1:
-            self._solver = _core.solve.LogisticRegression(
-                problem.features,
-                rows,
-                renumbered.astype(np.int32),
-                len(names),
-                l2,
-                None if weights is None else weights[self._present],
-                tolerance,
-            )
-        self._left = problem.max_iterations
+        self._solver: _core.solve.HeadSolver | None = None
+        if len(self._present) > 1:
+            self._solver = self._make(pictures, own, renumbered.astype(np.int32), l2, final)
+        self._left = self._most_iterations()
         self.stopped_early = False
+
+    def _make(
+        self,
+        pictures: Rows,
+        own: npt.NDArray[np.int32],
+        renumbered: npt.NDArray[np.int32],
+        l2: float,
+        final: bool,
+    ) -> _core.solve.HeadSolver:
+        problem = self._problem
+        each = 1 + problem.views
+        rows = (pictures[:, None] * each + np.arange(each)).ravel()
+        labels = np.repeat(renumbered, each)
+        weights = _row_weights(problem, own)
+        data = (problem.features, rows, labels, len(self._present))
+        if isinstance(problem.classifier, LogisticRegressor):
+            tolerance = _FINAL_TOLERANCE if final else _SEARCH_TOLERANCE
+            return _core.solve.LogisticRegression(*data, l2, weights, tolerance)
+        return _core.solve.MultilayerPerceptron(
+            *data,
+            list(problem.classifier.layer_sizes),
+            l2,
+            weights,
+            _PERCEPTRON_TOLERANCE,
+            problem.seed % 2**64,
+        )
+
+    def _most_iterations(self) -> int | None:
+        given = self._problem.max_iterations
+        if given is None and isinstance(self._problem.classifier, MultilayerPerceptron):
+            return MOST_PERCEPTRON_ITERATIONS
+        return given
 
     def step(self, cancel: _core.runtime.CancelToken) -> bool:
         """One iteration; False when there is nothing left to do."""
         if self._solver is None:
             return False
         if self._left == 0:
-            self.stopped_early = not self._solver.converged
+            self.stopped_early = self._problem.max_iterations is not None and (
+                not self._solver.converged
+            )
             return False
         if self._left is not None:
             self._left -= 1
@@ -83,12 +127,12 @@ class Fit:
 
     def set_l2(self, l2: float) -> None:
         """Go on from here with another penalty."""
-        self._left = self._problem.max_iterations
+        self._left = self._most_iterations()
         if self._solver is not None:
             self._solver.set_l2(l2)
 
     def probabilities(self, features: FloatMatrix) -> FloatMatrix:
-        """float32 (m, k) over all labels of the problem."""
+        """float32 (m, k) over all labels of the problem, before any temperature."""
         result = np.zeros((len(features), len(self._problem.labels)), np.float32)
         if self._solver is None:
             result[:, self._present] = 1.0
@@ -104,12 +148,12 @@ class Fit:
     def constant_features(self) -> int:
         return 0 if self._solver is None else self._solver.constant_features
 
-    def head(self) -> Head:
-        """The fitted layer; every label must occur in the rows."""
+    def head(self, temperature: float) -> Head:
+        """The fitted layers; every label must occur in the rows."""
         assert self._solver is not None
         assert len(self._present) == len(self._problem.labels)
-        weights, bias = self._solver.weights()
-        return Head(weights, bias, self._solver.mean, self._solver.deviation)
+        layers = tuple(self._solver.layers())
+        return Head(layers, self._solver.mean, self._solver.deviation, temperature)
 
 
 class Search:
@@ -119,7 +163,9 @@ class Search:
         """`rows`: the pictures that take part, some of which are held out at a time."""
         self._problem = problem
         given = problem.classifier.l2
-        self._path = L2_GRID if given == "auto" else (float(given),)
+        perceptron = isinstance(problem.classifier, MultilayerPerceptron)
+        grid = PERCEPTRON_L2_GRID if perceptron else L2_GRID
+        self._path = grid if given == "auto" else (float(given),)
         self._parts = _parts(problem, rows)
         self._fits: list[Fit] = []
         self._path_index = self._fit_index = 0
@@ -149,11 +195,11 @@ class Search:
         train, held = self._parts[self._fit_index]
         l2 = self._path[self._path_index]
         if len(self._fits) <= self._fit_index:
-            self._fits.append(Fit(self._problem, train, l2, _SEARCH_TOLERANCE))
+            self._fits.append(Fit(self._problem, train, l2, final=False))
         fit = self._fits[self._fit_index]
         if fit.step(cancel):
             return True
-        self._answers[held] = fit.probabilities(self._problem.features[held])
+        self._answers[held] = fit.probabilities(self._problem.own_features(held))
         self._fit_index += 1
         if self._fit_index == len(self._parts):
             self._finish_value(l2)
@@ -183,20 +229,35 @@ class Search:
 
 def final_fit(problem: Problem, rows: Rows, l2: float) -> Fit:
     """The fit that becomes the model's head."""
-    return Fit(problem, rows, l2, _FINAL_TOLERANCE)
+    return Fit(problem, rows, l2, final=True)
 
 
 def _parts(problem: Problem, rows: Rows) -> list[tuple[Rows, Rows]]:
     """(trained on, held out) rows, by hash: adding pictures leaves the others where they are."""
     digests = [problem.digests[i] for i in rows]
     truth = problem.truth[rows]
+    groups = None if problem.groups is None else [problem.groups[i] for i in rows]
     if len(rows) > MOST_FOR_FOLDS:
-        held = held_out(digests, truth, 1 / FOLDS, problem.seed)
+        held = held_out(digests, truth, 1 / FOLDS, problem.seed, groups)
         parts = [(rows[~held], rows[held])]
     else:
-        fold = folds(digests, truth, FOLDS, problem.seed)
+        fold = folds(digests, truth, FOLDS, problem.seed, groups)
         parts = [(rows[fold != i], rows[fold == i]) for i in range(FOLDS)]
     return [(train, held) for train, held in parts if len(held)]
+
+
+def _row_weights(problem: Problem, truth: npt.NDArray[np.int32]) -> npt.NDArray[np.float32] | None:
+    """How much each row counts, float32 (m * (1 + views),); None: all the same.
+
+    A picture counts as much as all its views together: pictures to be answered are no views, and
+    four crops for each whole picture would have the head learn crops.
+    """
+    of_label = problem.classifier.weights_of(problem.labels, _counts(problem, truth))
+    if of_label is None and not problem.views:
+        return None
+    own = np.ones(len(truth), np.float32) if of_label is None else of_label[truth]
+    share = [1.0, *[1 / problem.views] * problem.views] if problem.views else [1.0]
+    return np.outer(own, np.asarray(share, np.float32)).ravel()
 
 
 def _counts(problem: Problem, truth: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

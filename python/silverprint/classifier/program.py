@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from silverprint import _core
 from silverprint.classifier.fitting import Fit, Problem, Rows, Search, final_fit
-from silverprint.classifier.parameters import ModelParameters
+from silverprint.classifier.parameters import ModelParameters, MultilayerPerceptron
+from silverprint.data.duplicates import Duplicate, duplicates_summary, find_duplicates
+from silverprint.data.records import Records
 from silverprint.data.source import DataSource
 from silverprint.data.splits import Split, held_out
 from silverprint.errors import InvalidDataError
@@ -22,6 +25,7 @@ from silverprint.features.extraction import (
     extract_blocks,
     summarise_failures,
 )
+from silverprint.model.calibration import fit_temperature, tempered
 from silverprint.model.compose import ClassifierRecord, compose
 from silverprint.model.metadata import ModelMetadata
 from silverprint.model.metrics import ClassifierMetrics
@@ -35,12 +39,13 @@ DEFAULT_MAX_UNREADABLE = 0.05
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """What training gives: the composed model, its record, and metrics with their mistakes."""
+    """What training gives: the composed model, its record, and what a file does not hold."""
 
     model: bytes
     record: ClassifierRecord
     training_metrics: ClassifierMetrics | None
     validation_metrics: ClassifierMetrics | None
+    duplicates: Records[Duplicate]
 
 
 @dataclass
@@ -48,17 +53,21 @@ class _Features:
     """Features of a data source, as they come in."""
 
     source: DataSource
-    matrix: FloatMatrix
+    matrix: npt.NDArray[np.float32]  # (pictures, 1 + views, d)
     filled: int = 0
+    positions: list[int] = field(default_factory=list)
     truth: list[int] = field(default_factory=list)
     paths: list[object] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
     failures: list[tuple[str, InvalidDataError]] = field(default_factory=list)
 
     def add(self, block: FeatureBlock, index_of: dict[str, int]) -> None:
-        self.matrix[self.filled : self.filled + len(block.features)] = block.features
+        new = self.matrix[self.filled : self.filled + len(block.features)]
+        new[:, 0] = block.features
+        new[:, 1:] = block.views
         self.filled += len(block.features)
         self.digests += block.digests
+        self.positions += block.positions.tolist()
         for position in block.positions.tolist():
             path, label = self.source.items[position]
             self.paths.append(path)
@@ -67,7 +76,9 @@ class _Features:
 
     @property
     def rows(self) -> FloatMatrix:
-        return self.matrix[: self.filled]
+        """float32 (pictures * (1 + views), d)."""
+        found = self.matrix[: self.filled]
+        return found.reshape(-1, found.shape[-1])
 
 
 class ClassifierProgram:
@@ -81,6 +92,8 @@ class ClassifierProgram:
         threads: int | None = None,
         max_unreadable: float = DEFAULT_MAX_UNREADABLE,
     ) -> None:
+        if isinstance(parameters.validation, Split) and parameters.validation.group_by is not None:
+            data = data.grouped(parameters.validation.group_by)
         data.require_labels()
         parameters.classifier.weights_of(data.labels, np.asarray(list(data.counts.values())))
         self._data = data
@@ -140,7 +153,9 @@ class ClassifierProgram:
             source = self._sources[len(self._features)]
             function = self._parameters.extractor.function
             read_before = self._read
-            matrix = np.empty((len(source), function.dimension), np.float32)
+            # Views are for training only.
+            views = self._parameters.views if source is self._data else ()
+            matrix = np.empty((len(source), 1 + len(views), function.dimension), np.float32)
             self._features.append(_Features(source, matrix))
 
             def progress(done: int, total: int) -> None:
@@ -154,6 +169,8 @@ class ClassifierProgram:
                 progress=progress,
                 cancel=cancel,
                 digests=True,
+                views=views,
+                seed=self._parameters.seed,
             )
         features = self._features[-1]
         block = next(self._blocks, None)
@@ -168,18 +185,28 @@ class ClassifierProgram:
             max_unreadable=self._max_unreadable,
         )
         if features.failures:
-            summary = summarise_failures([error for _, error in features.failures])
-            _log.warning("%d pictures left out: %s", len(features.failures), summary)
+            causes = summarise_failures([error for _, error in features.failures])
+            _log.warning("%d pictures left out: %s", len(features.failures), causes)
         if len(self._features) == len(self._sources):
             self._prepare_training()
             self.phase = Phase.TRAINING
 
     def _prepare_training(self) -> None:
         features, parameters = self._features[0], self._parameters
+        groups = self._data.groups
+        if groups is not None:
+            groups = tuple(groups[i] for i in features.positions)
+        self._duplicates = find_duplicates(
+            [self._data.items[i] for i in features.positions], features.digests
+        )
+        if self._duplicates:
+            _log.warning("%s", duplicates_summary(self._duplicates))
         self._problem = Problem(
             features.rows,
+            len(parameters.views),
             np.asarray(features.truth, np.int32),
             features.digests,
+            groups,
             self._data.labels,
             parameters.classifier,
             parameters.max_iterations,
@@ -189,7 +216,7 @@ class ClassifierProgram:
         self._train_rows, self._held_rows = every, every[:0]
         if isinstance(parameters.validation, Split):
             split = parameters.validation
-            held = held_out(features.digests, self._problem.truth, split.ratio, split.seed)
+            held = held_out(features.digests, self._problem.truth, split.ratio, split.seed, groups)
             self._train_rows, self._held_rows = every[~held], every[held]
         needs_answers = parameters.validation == "automatic"
         if needs_answers or parameters.classifier.l2 == "auto":
@@ -215,54 +242,76 @@ class ClassifierProgram:
     def _evaluate(self) -> None:
         assert self._fit is not None
         features, problem = self._features[0], self._problem
+        temperature = self._temperature()
         rows = self._train_rows
         training = ClassifierMetrics.measure(
             problem.labels,
             problem.truth[rows],
-            self._fit.probabilities(problem.features[rows]),
+            tempered(self._fit.probabilities(problem.own_features(rows)), temperature),
             [features.paths[i] for i in rows],
         )
-        validation = self._validate()
-        counts = Counter(problem.labels[i] for i in problem.truth[rows].tolist())
-        record = ClassifierRecord(
+        validation = self._validate(temperature)
+        record = self._record(temperature, training, validation)
+        self.metrics["training_accuracy"] = training.accuracy
+        if validation is not None:
+            self.metrics["validation_accuracy"] = validation.accuracy
+        head = self._fit.head(temperature)
+        model = compose(self._parameters.extractor.backbone.graph, head, record)
+        self._trained = TrainedClassifier(model, record, training, validation, self._duplicates)
+
+    def _temperature(self) -> float:
+        """Fitted on answers of heads that had not seen the pictures; 1 where there are none."""
+        if self._search is None:
+            return 1.0
+        rows = self._search.held_out
+        return fit_temperature(self._search.answers[rows], self._problem.truth[rows])
+
+    def _record(
+        self, temperature: float, training: ClassifierMetrics, validation: ClassifierMetrics | None
+    ) -> ClassifierRecord:
+        assert self._fit is not None
+        problem, parameters = self._problem, self._parameters
+        counts = Counter(problem.labels[i] for i in problem.truth[self._train_rows].tolist())
+        head = {
+            "kind": "logistic_regression",
+            "l2": self._l2,
+            "iterations": self._fit.iterations,
+            "converged": not self._fit.stopped_early,
+            "constant_features": self._fit.constant_features,
+            "temperature": temperature,
+        }
+        if isinstance(parameters.classifier, MultilayerPerceptron):
+            sizes = list(parameters.classifier.layer_sizes)
+            head |= {"kind": "multilayer_perceptron", "layer_sizes": sizes}
+        return ClassifierRecord(
             labels=problem.labels,
-            rule=self._parameters.extractor.rule,
-            extractor=self._parameters.extractor.backbone.record,
-            head={
-                "kind": "logistic_regression",
-                "l2": self._l2,
-                "iterations": self._fit.iterations,
-                "converged": not self._fit.stopped_early,
-                "constant_features": self._fit.constant_features,
-            },
+            rule=parameters.extractor.rule,
+            extractor=parameters.extractor.backbone.record,
+            head=head,
             training={
                 "counts": dict(sorted(counts.items())),
-                "seed": self._parameters.seed,
-                "validation": _validation_name(self._parameters.validation),
+                "seed": parameters.seed,
+                "validation": _validation_name(parameters.validation),
+                "augmentation": list(parameters.augmentation),
             },
             training_metrics=training,
             validation_metrics=validation,
             metadata=ModelMetadata(),
         )
-        self.metrics["training_accuracy"] = training.accuracy
-        if validation is not None:
-            self.metrics["validation_accuracy"] = validation.accuracy
-        model = compose(self._parameters.extractor.backbone.graph, self._fit.head(), record)
-        self._trained = TrainedClassifier(model, record, training, validation)
 
-    def _validate(self) -> ClassifierMetrics | None:
+    def _validate(self, temperature: float) -> ClassifierMetrics | None:
         assert self._fit is not None
         problem, features = self._problem, self._features[0]
         if self._parameters.validation is None:
             return None
         if self._validation_data is not None:
             other = self._features[1]
-            answers = self._fit.probabilities(other.rows)
+            answers = tempered(self._fit.probabilities(other.rows), temperature)
             truth = np.asarray(other.truth, np.int32)
             return ClassifierMetrics.measure(problem.labels, truth, answers, other.paths)
         if isinstance(self._parameters.validation, Split):
             rows = self._held_rows
-            answers = self._fit.probabilities(problem.features[rows])
+            answers = self._fit.probabilities(problem.own_features(rows))
         else:
             assert self._search is not None
             rows = self._search.held_out
@@ -271,6 +320,7 @@ class ClassifierProgram:
             _log.warning("no validation: every label has a single picture")
             return None
         paths = [features.paths[i] for i in rows]
+        answers = tempered(answers, temperature)
         return ClassifierMetrics.measure(problem.labels, problem.truth[rows], answers, paths)
 
 

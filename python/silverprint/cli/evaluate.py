@@ -9,11 +9,15 @@ from typing import Annotated
 import typer
 
 from silverprint.cli.output import Output, check_place, metrics_record, show_metrics
+from silverprint.cli.pictures import labelled_data
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="An .onnx model written by silverprint.")],
-    data: Annotated[Path, typer.Argument(help="A folder with one folder of pictures per label.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder with one folder of pictures per label, or a manifest.")
+    ],
+    part: Annotated[str | None, typer.Option(help="Part of the manifest.")] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(help="Exit with 4 if the accuracy is lower.")
     ] = None,
@@ -37,7 +41,9 @@ def evaluate(
     gates = [_gate(text, classifier.labels) for text in min_recall or []]
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise sp.InvalidParameterError("min_accuracy", min_accuracy, "a share from 0 to 1")
-    metrics = classifier.evaluation(data, threads=threads, max_unreadable=max_unreadable)
+    metrics = classifier.evaluation(
+        labelled_data(data, part), threads=threads, max_unreadable=max_unreadable
+    )
     show_metrics(out, str(model), metrics)
     failed = []
     if min_accuracy is not None and metrics.accuracy < min_accuracy:

@@ -66,6 +66,7 @@ def metrics_record(metrics: ClassifierMetrics) -> dict[str, Any]:
         "accuracy": metrics.accuracy,
         "accuracy_interval": [low, high],
         "log_loss": metrics.log_loss,
+        "calibration_error": _finite(metrics.calibration_error),
         "labels": [
             {
                 "label": row.label,
@@ -88,7 +89,7 @@ def show_metrics(output: Output, title: str, metrics: ClassifierMetrics) -> None
     low, high = metrics.accuracy_interval
     output.say(
         f"{title}: accuracy {metrics.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}) "
-        f"on {metrics.count} pictures"
+        f"on {metrics.count} pictures, calibration error {metrics.calibration_error:.3f}"
     )
     rows = sorted(metrics.precision_recall, key=lambda r: (math.isnan(r.recall), r.recall))
     output.table(

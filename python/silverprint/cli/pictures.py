@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from silverprint.data.manifest import is_manifest
 from silverprint.data.scan import pictures_below
+from silverprint.data.source import DataSource
 from silverprint.errors import InvalidDataError, InvalidParameterError
 from silverprint.features.extractor import CustomFeatureExtractor, FeatureExtractor
 from silverprint.features.prints import ScenePrint
@@ -23,6 +25,22 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     if not found:
         raise InvalidDataError(", ".join(map(str, paths)), "holds no picture")
     return found
+
+
+def labelled_data(data: Path, part: str | None, group_by: str | None = None) -> DataSource:
+    """A folder of label folders or a manifest, or one part of it.
+
+    Raises:
+        InvalidParameterError: a part is named, but `data` is no manifest.
+        InvalidDataError: the data cannot serve.
+    """
+    if part is not None:
+        if not is_manifest(data):
+            raise InvalidParameterError("part", part, f"to be given with a manifest, not {data}")
+        source = DataSource.manifest(data, part=part)
+    else:
+        source = DataSource.of(data)
+    return source if group_by is None else source.grouped(group_by)
 
 
 def chosen_extractor(model: Path | None, output_name: str | None) -> FeatureExtractor:

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from silverprint.cli.output import Output, check_place, metrics_record, show_metrics
-from silverprint.cli.pictures import chosen_extractor
+from silverprint.cli.pictures import chosen_extractor, labelled_data
 
 
 def classifier(
-    data: Annotated[Path, typer.Argument(help="A folder with one folder of pictures per label.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder with one folder of pictures per label, or a manifest.")
+    ],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="Model file; without an ending, .onnx and .mlpackage."),
@@ -24,13 +26,30 @@ def classifier(
     output_name: Annotated[
         str | None, typer.Option(help="Tensor of the backbone to take features from.")
     ] = None,
-    l2: Annotated[str, typer.Option(help="Penalty on the weights: auto, or a number.")] = "auto",
+    part: Annotated[str | None, typer.Option(help="Part of the manifest to train on.")] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="folder, or a column of the manifest: what no validation divides."),
+    ] = None,
+    augmentation: Annotated[
+        str | None, typer.Option(help="crop, rotation, blur, exposure, noise, flip: e.g. crop,flip")
+    ] = None,
+    layer_sizes: Annotated[
+        str | None,
+        typer.Option(help="A multilayer perceptron with these hidden layers: e.g. 256 or 256,64."),
+    ] = None,
+    l2: Annotated[
+        str | None, typer.Option(help="Penalty on the weights: auto, or a number.")
+    ] = None,
     class_weights: Annotated[
         str | None, typer.Option(help="balanced: rare labels count as much as frequent ones.")
     ] = None,
     validation: Annotated[
-        str, typer.Option(help="automatic, none, a share such as 0.1, or a folder.")
+        str, typer.Option(help="automatic, none, a share such as 0.1, a folder or a manifest.")
     ] = "automatic",
+    validation_part: Annotated[
+        str | None, typer.Option(help="Part of the manifest to validate on.")
+    ] = None,
     max_iterations: Annotated[int | None, typer.Option(help="Solver iterations at most.")] = None,
     crop_and_scale: Annotated[
         str | None, typer.Option(help="center_crop, scale_fill or scale_fit.")
@@ -46,18 +65,16 @@ def classifier(
     description: Annotated[str, typer.Option()] = "",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Train an image classifier on a folder of label folders."""
+    """Train an image classifier on labelled pictures."""
     import silverprint as sp
 
     paths = output_paths(output)
     parameters = sp.ModelParameters(
         feature_extractor=chosen_extractor(extractor, output_name),
-        classifier=sp.LogisticRegressor(
-            l2=_l2(l2),
-            class_weights=class_weights,  # type: ignore[arg-type]
-        ),
-        validation=_validation(validation),
+        classifier=_classifier(layer_sizes, l2, class_weights),
+        validation=_validation(validation, data, validation_part),
         max_iterations=max_iterations,
+        augmentation=_names(augmentation),
         crop_and_scale=crop_and_scale,
         seed=seed,
     )
@@ -66,7 +83,13 @@ def classifier(
     )
     out = Output(json)
     record = train_and_write(
-        out, sp.DataSource.of(data), parameters, paths, metadata, threads, max_unreadable
+        out,
+        labelled_data(data, part, group_by),
+        parameters,
+        paths,
+        metadata,
+        threads,
+        max_unreadable,
     )
     out.finish(record)
 
@@ -130,12 +153,15 @@ def train_and_write(
         out.say(f"Stopped by --max-iterations={parameters.max_iterations} before it converged.")
     if model.validation_metrics is not None:
         show_metrics(out, "On pictures it was not trained on", model.validation_metrics)
+    contradictions = sum(one.is_contradictory for one in model.duplicates)
     record: dict[str, Any] = {
         "labels": data.counts,
         "seconds": round(elapsed, 3),
         "l2": model.record.head["l2"],
         "converged": model.record.head["converged"],
         "validation": model.validation_metrics and metrics_record(model.validation_metrics),
+        "duplicates": len(model.duplicates),
+        "contradictory_duplicates": contradictions,
         "files": [],
     }
     for path in paths:
@@ -164,16 +190,37 @@ def show_data(out: Output, data: Any) -> None:
         out.say(f"... and {len(shown) - 30} more labels; the smallest has {fewest} pictures")
 
 
-def _l2(text: str) -> Any:
+def _classifier(layer_sizes: str | None, l2: str | None, class_weights: str | None) -> Any:
+    import silverprint as sp
+
+    given: dict[str, Any] = {"class_weights": class_weights}
+    if l2 is not None:
+        given["l2"] = _number(l2, float)
+    if layer_sizes is None:
+        return sp.LogisticRegressor(**given)
+    sizes = [_number(size, int) for size in layer_sizes.split(",")]
+    return sp.MultilayerPerceptron(sizes, **given)
+
+
+def _number(text: str, kind: type[float] | type[int]) -> Any:
+    """`text` as a number where it is one; what it stands for is then checked by name."""
     try:
-        return text if text == "auto" else float(text)
+        return kind(text)
     except ValueError:
         return text
 
 
-def _validation(text: str) -> Any:
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else []
+
+
+def _validation(text: str, data: Path, part: str | None) -> Any:
     import silverprint as sp
 
+    if part is not None:
+        if text != "automatic":
+            raise sp.InvalidParameterError("validation", text, "nothing beside --validation-part")
+        return labelled_data(data, part)
     if text == "automatic":
         return text
     if text == "none":
@@ -183,7 +230,7 @@ def _validation(text: str) -> Any:
     except sp.InvalidParameterError:
         raise
     except ValueError:
-        return sp.DataSource.labeled_directories(text)
+        return labelled_data(Path(text), None)
 
 
 def _size(count: int) -> str:

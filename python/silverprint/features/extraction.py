@@ -22,6 +22,7 @@ from silverprint import _core
 from silverprint.data.decode import decode, read_picture
 from silverprint.data.rule import PictureRule
 from silverprint.errors import InvalidDataError, InvalidParameterError, TrainingCancelled
+from silverprint.features.augmentation import SeededView, View
 from silverprint.features.shutdown import stop_at_exit
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ class PictureFunction(Protocol):
         self, pixels: npt.NDArray[np.uint8], cancel: _core.runtime.CancelToken
     ) -> npt.NDArray[np.float32]: ...
 
+    def run_views(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        cancel: _core.runtime.CancelToken,
+        views: Sequence[SeededView],
+    ) -> FloatMatrix:
+        """The vector of the picture and below it that of each view, float32 (1 + v, d)."""
+        ...
+
 
 @dataclass(frozen=True)
 class FeatureBlock:
@@ -55,12 +65,14 @@ class FeatureBlock:
     Attributes:
         positions: int64 (m,), which pictures, counted from 0 in the order given.
         features: float32 (m, d), their rows.
+        views: float32 (m, v, d), of the views of each, in the order asked for.
         digests: SHA-256 of each picture's bytes, m of them; none where they were not asked for.
         failures: (position, error) of the pictures that cannot be read.
     """
 
     positions: npt.NDArray[np.int64]
     features: FloatMatrix
+    views: npt.NDArray[np.float32]
     digests: list[bytes]
     failures: list[tuple[int, InvalidDataError]]
 
@@ -68,7 +80,7 @@ class FeatureBlock:
 @dataclass
 class _Block:
     start: int
-    features: FloatMatrix
+    rows: npt.NDArray[np.float32]  # (pictures, 1 + views, d)
     digests: list[bytes]
     remaining: int
     done: threading.Event = field(default_factory=threading.Event)
@@ -77,9 +89,11 @@ class _Block:
     def finished(self) -> FeatureBlock:
         failed = {position for position, _ in self.failures}
         kept = [i for i in range(len(self.digests)) if self.start + i not in failed]
+        rows = self.rows[kept] if failed else self.rows
         return FeatureBlock(
             np.asarray(kept, np.int64) + self.start,
-            self.features[kept] if failed else self.features,
+            np.ascontiguousarray(rows[:, 0]),
+            rows[:, 1:],
             [self.digests[i] for i in kept if self.digests[i]],
             sorted(self.failures, key=lambda failure: failure[0]),
         )
@@ -113,12 +127,15 @@ def extract_blocks(
     progress: Progress | None = None,
     cancel: _core.runtime.CancelToken | None = None,
     digests: bool = False,
+    views: Sequence[View] = (),
+    seed: int = 0,
 ) -> Iterator[FeatureBlock]:
     """Blocks of at most `block_size` pictures, in order; a few are held at a time.
 
     Pictures that cannot be read are reported in their block. A generator: leaving it stops the
     workers. `progress(done, total)` is called from the caller's thread. `digests` costs about a
-    millisecond for each megabyte of file.
+    millisecond for each megabyte of file. With `views` each picture is read and decoded once and
+    run once more for each of them; what they look like follows from `seed` and the digest.
 
     Raises:
         TrainingCancelled: `cancel` was cancelled.
@@ -127,7 +144,7 @@ def extract_blocks(
     if total == 0:
         return
     token = cancel or _core.runtime.CancelToken()
-    pipeline = _Pipeline(pictures, function, block_size, token, digests)
+    pipeline = _Pipeline(pictures, function, block_size, token, digests or bool(views), views, seed)
     reported = 0
 
     def report(done: int) -> None:
@@ -161,8 +178,12 @@ class _Pipeline:
         block_size: int,
         cancel: _core.runtime.CancelToken,
         digests: bool,
+        views: Sequence[View],
+        seed: int,
     ) -> None:
         self._digests = digests
+        self._views = views
+        self._seed = seed
         self._pictures = pictures
         self._function = function
         self._block_size = block_size
@@ -192,8 +213,9 @@ class _Pipeline:
             if found is None:
                 start = number * self._block_size
                 size = min(self._block_size, len(self._pictures) - start)
-                features = np.empty((size, self._function.dimension), np.float32)
-                found = self._blocks[number] = _Block(start, features, [b""] * size, size)
+                shape = (size, 1 + len(self._views), self._function.dimension)
+                rows = np.empty(shape, np.float32)
+                found = self._blocks[number] = _Block(start, rows, [b""] * size, size)
             return found
 
     def forget(self, number: int) -> None:
@@ -207,7 +229,8 @@ class _Pipeline:
         self._stopped = True
         self._room.release(len(self._workers))
         for worker in self._workers:
-            worker.join()
+            if worker.is_alive():  # at exit some may not have been started
+                worker.join()
 
     def check(self) -> None:
         """Raise what a worker met, or what cancelling means."""
@@ -261,11 +284,17 @@ class _Pipeline:
             if self._digests:
                 shape = np.asarray(pixels.shape, np.int64).tobytes()
                 block.digests[row] = hashlib.sha256(shape + pixels.tobytes()).digest()
-        values = self._function.run(pixels, self._caller_cancel)
+        values = self._run(pixels, block.digests[row])
         if not np.isfinite(values).all():
             shown = name if isinstance(name, (str, os.PathLike)) else f"picture {position}"
             raise InvalidDataError(shown, "the network gives numbers that are not finite for it")
-        block.features[row] = values
+        block.rows[row] = values
+
+    def _run(self, pixels: npt.NDArray[np.uint8], digest: bytes) -> npt.NDArray[np.float32]:
+        if not self._views:
+            return self._function.run(pixels, self._caller_cancel)
+        views = [view.seeded(self._seed, digest) for view in self._views]
+        return self._function.run_views(pixels, self._caller_cancel, views)
 
 
 def as_pictures(name: str, value: Any) -> list[Picture]:

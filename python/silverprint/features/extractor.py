@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from silverprint import _core
 from silverprint.data.rule import PictureRule
 from silverprint.errors import BackboneError, InvalidParameterError
 from silverprint.features import graph as graphs
+from silverprint.features.augmentation import SeededView
 from silverprint.features.extraction import (
     FeatureBlock,
     FloatMatrix,
@@ -27,7 +27,9 @@ from silverprint.features.extraction import (
     check_failures,
     extract_blocks,
 )
+from silverprint.features.once import once
 from silverprint.features.runtime import CPU, library_path
+from silverprint.names import instead_of
 
 if TYPE_CHECKING:
     import onnx
@@ -75,12 +77,28 @@ class GraphFunction:
         row: npt.NDArray[np.float32] = self._extractor.run(pixels, self._outputs, cancel)[0][0]
         return row
 
+    def run_views(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        cancel: _core.runtime.CancelToken,
+        views: Sequence[SeededView],
+    ) -> FloatMatrix:
+        """The output for the picture and below it for each of its views, float32 (1 + v, d)."""
+        return self._extractor.run(pixels, self._outputs, cancel, views=views)[0]
+
     def run_tensor(self, tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The output, float32 (n, dimension), for image tensors (n, 3, height, width)."""
         token = _core.runtime.CancelToken()
         return self._extractor.run_tensor(tensor, self._outputs, token)[0]
 
 
+@instead_of(
+    fit="extract([...]): an extractor has nothing to learn",
+    fit_transform="extract([...])",
+    transform="extract([...])",
+    predict="extract([...])",
+    save="write of the ImageClassifier that was trained with it",
+)
 class FeatureExtractor:
     """What `ScenePrint` and `CustomFeatureExtractor` have in common.
 
@@ -90,7 +108,7 @@ class FeatureExtractor:
     crop_and_scale: str | None
     provider: str
 
-    @cached_property
+    @once
     def backbone(self) -> Backbone:
         """The feature graph and its record."""
         raise NotImplementedError
@@ -105,7 +123,7 @@ class FeatureExtractor:
         """Length of a feature vector."""
         return self.backbone.dimension
 
-    @cached_property
+    @once
     def function(self) -> GraphFunction:
         """The backbone made ready to run."""
         backbone = self.backbone
@@ -190,6 +208,8 @@ class FeatureExtractor:
 class CustomFeatureExtractor(FeatureExtractor):
     """Any ONNX backbone, up to any named tensor in it.
 
+    Immutable: threads may share it.
+
     Args:
         model_path: an ONNX file with one input, float32 (N, 3, height, width); external weights
             lie in its folder.
@@ -230,7 +250,7 @@ class CustomFeatureExtractor(FeatureExtractor):
         # Sessions of the runtime stay in their process.
         return {key: value for key, value in self.__dict__.items() if key != "function"}
 
-    @cached_property
+    @once
     def backbone(self) -> Backbone:
         path = Path(self.model_path)
         model = graphs.load(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -16,6 +15,7 @@ from silverprint.features.extractor import (
     FeatureExtractor,
     make_backbone,
 )
+from silverprint.features.once import once
 from silverprint.features.runtime import CPU
 
 REVISIONS = (0,)
@@ -27,6 +27,8 @@ _SIZE = 224
 @dataclass(frozen=True)
 class ScenePrint(FeatureExtractor):
     """The built-in feature extractor for whole pictures.
+
+    Immutable: threads may share it.
 
     Args:
         revision: None is the newest, resolved at once so that it is stored with what it made.
@@ -62,7 +64,7 @@ class ScenePrint(FeatureExtractor):
     def rule(self) -> PictureRule:
         return PictureRule(_SIZE, _SIZE, self.crop_and_scale or DEFAULT_CROP_AND_SCALE)
 
-    @cached_property
+    @once
     def backbone(self) -> Backbone:
         resource = files("silverprint") / "prints" / f"scene_print_{self.revision}.onnx"
         with as_file(resource) as path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import os
+import threading
 from typing import Protocol
 from weakref import WeakSet
 
@@ -16,14 +18,37 @@ class Stoppable(Protocol):
 
 
 _running: WeakSet[Stoppable] = WeakSet()
+_lock = threading.Lock()
+_exiting = threading.Event()
 
 
 def stop_at_exit(work: Stoppable) -> None:
     """Have `work` stopped when the interpreter exits, if it still exists."""
-    _running.add(work)
+    hold_at_exit()
+    with _lock:
+        _running.add(work)
+
+
+def hold_at_exit() -> None:
+    """Keep a daemon thread here once the interpreter exits: nobody waits for what it would do."""
+    if _exiting.is_set() and threading.current_thread().daemon:
+        threading.Event().wait()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for work in list(_running):
+    with _lock:
+        _exiting.set()
+        running = list(_running)
+    for work in running:
         work.stop()
+
+
+def _forget() -> None:
+    """In a forked child, which has none of the threads."""
+    global _running, _lock
+    _running, _lock = WeakSet(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

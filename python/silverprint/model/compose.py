@@ -121,47 +121,51 @@ def _check_fields(name: str, value: object, needed: Mapping[str, type]) -> None:
             raise ValueError(f"{name}.{key} is not {kind.__name__}; the file is damaged")
 
 
+Layer = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Weights (inputs, outputs) and bias (outputs,)."""
+
+
 @dataclass(frozen=True)
 class Head:
-    """A linear layer on standardised features: softmax((x - mean) / deviation @ weights + bias).
+    """Linear layers on standardised features, rectified between them, then a softmax.
 
     Attributes:
-        weights: (d, k); bias: (k,); mean, deviation: (d,). Rows of `weights` whose feature is
-            constant are 0, whatever its deviation.
+        layers: first to last; one is a logistic regression.
+        mean, deviation: (d,), of the features; x' = (x - mean) / deviation. Rows of the first
+            weights whose feature is constant are 0, whatever its deviation.
+        temperature: what the scores are divided by before the softmax (Guo et al., ICML 2017).
     """
 
-    weights: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
+    layers: tuple[Layer, ...]
     mean: npt.NDArray[np.float64]
     deviation: npt.NDArray[np.float64]
+    temperature: float = 1.0
 
-    def folded(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """The same layer on raw features, (d, k) and (k,), computed in double precision."""
-        wide = self.weights.astype(np.float64)
-        used = np.any(wide != 0, axis=1)
+    def folded(self) -> tuple[Layer, ...]:
+        """The same layers on raw features, temperature included; computed in double precision."""
+        wide = [(w.astype(np.float64), b.astype(np.float64)) for w, b in self.layers]
+        weights, bias = wide[0]
+        used = np.any(weights != 0, axis=1)
         scale = np.where(used, 1.0 / np.where(used, self.deviation, 1.0), 0.0)
-        folded = wide * scale[:, None]
-        return folded.astype(np.float32), (self.bias - self.mean @ folded).astype(np.float32)
+        weights = weights * scale[:, None]
+        wide[0] = weights, bias - self.mean @ weights
+        weights, bias = wide[-1]
+        wide[-1] = weights / self.temperature, bias / self.temperature
+        return tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in wide)
 
 
 def compose(backbone: bytes, head: Head, record: ClassifierRecord) -> bytes:
     """The classifier as a serialized ONNX model; equal arguments give equal bytes."""
     import onnx
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     model = onnx.ModelProto.FromString(backbone)
-    weights, bias = head.folded()
     graph = model.graph
     graph.name = "silverprint_classifier"
-    graph.initializer.append(numpy_helper.from_array(weights, OURS + "head_weights"))
-    graph.initializer.append(numpy_helper.from_array(bias, OURS + "head_bias"))
-    inputs = [FEATURES, OURS + "head_weights", OURS + "head_bias"]
+    scores = _add_layers(graph, head.folded())
     graph.node.extend(
         [
-            helper.make_node("Gemm", inputs, [OURS + "scores"], OURS + "head"),
-            helper.make_node(
-                "Softmax", [OURS + "scores"], [PROBABILITIES], OURS + "softmax", axis=1
-            ),
+            helper.make_node("Softmax", [scores], [PROBABILITIES], OURS + "softmax", axis=1),
             helper.make_node(
                 "ArgMax", [PROBABILITIES], [INDEX], OURS + "answer", axis=1, keepdims=0
             ),
@@ -180,6 +184,28 @@ def compose(backbone: bytes, head: Head, record: ClassifierRecord) -> bytes:
     model.producer_version = ""
     model.ir_version = min(max(model.ir_version, 7), _IR_VERSION)
     return with_record(model, record)
+
+
+def _add_layers(graph: onnx.GraphProto, layers: tuple[Layer, ...]) -> str:
+    """Append the layers to `graph`; returns the name of the scores."""
+    from onnx import helper, numpy_helper
+
+    tensor = FEATURES
+    for number, (weights, bias) in enumerate(layers, start=1):
+        last = number == len(layers)
+        name = "head" if last else f"hidden_{number}"
+        graph.initializer.append(numpy_helper.from_array(weights, f"{OURS}{name}_weights"))
+        graph.initializer.append(numpy_helper.from_array(bias, f"{OURS}{name}_bias"))
+        output = OURS + ("scores" if last else f"{name}_sums")
+        inputs = [tensor, f"{OURS}{name}_weights", f"{OURS}{name}_bias"]
+        graph.node.append(helper.make_node("Gemm", inputs, [output], OURS + name))
+        tensor = output
+        if not last:
+            tensor = OURS + name + "_units"
+            graph.node.append(
+                helper.make_node("Relu", [output], [tensor], OURS + name + "_rectified")
+            )
+    return tensor
 
 
 def with_record(model: onnx.ModelProto, record: ClassifierRecord) -> bytes:
@@ -225,7 +251,7 @@ def read_classifier(path: Path) -> tuple[bytes, ClassifierRecord]:
         raise InvalidDataError(path, str(error)) from error
     except KeyError as error:
         raise InvalidDataError(path, f"its record lacks {error}; the file is damaged") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InvalidDataError(path, str(error)) from error
     except RecursionError as error:
         raise InvalidDataError(path, "its record is nested too deeply; it is damaged") from error

@@ -12,6 +12,8 @@ from silverprint.errors import InvalidParameterError
 class ModelMetadata:
     """Author's words, carried in every format.
 
+    Immutable: threads may share it.
+
     Args:
         author, license, version, short_description: shown by Xcode.
         additional: further keys of your own, text to text.

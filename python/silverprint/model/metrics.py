@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from silverprint.data.records import Records
 from silverprint.errors import InvalidParameterError
+from silverprint.model.calibration import Confidence, wilson_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = TypeVar("Row")
-
 _LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
 """Where log loss is cut: a probability of 0 would cost infinitely much."""
-
-_Z95 = 1.959963984540054
-
-
-class Records(tuple[Row, ...]):
-    """Rows of a table; ``to_pandas()`` makes a DataFrame of them where pandas is installed."""
-
-    __slots__ = ()
-
-    def to_pandas(self) -> pd.DataFrame:
-        """One row each, one column per field."""
-        import pandas as pd
-
-        return pd.DataFrame([asdict(row) for row in self])  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -70,10 +55,13 @@ class PrecisionRecallRow:
 class ClassifierMetrics:
     """Made by `ClassifierMetrics.measure`; models carry it without paths.
 
+    Immutable: threads may share it.
+
     Attributes:
         labels: k labels.
         confusion_matrix: pictures by (true label, answer), k rows of k.
         rank_counts: by place of the true label among the answers, first place first, k numbers.
+        confidence: answers by their probability.
         log_loss: mean of -log(probability of the true label), natural logarithm.
         mistakes: surest first. Empty in a model read from a file.
     """
@@ -82,6 +70,7 @@ class ClassifierMetrics:
     confusion_matrix: tuple[tuple[int, ...], ...]
     rank_counts: tuple[int, ...]
     log_loss: float
+    confidence: Confidence
     mistakes: Records[Mistake] = field(default=Records(), compare=False)
 
     @classmethod
@@ -119,6 +108,7 @@ class ClassifierMetrics:
             tuple(tuple(row) for row in matrix.tolist()),
             tuple(np.bincount(before + ties.sum(axis=1), minlength=k).tolist()),
             float(-np.log(np.maximum(own.astype(np.float64), _LEAST_PROBABILITY)).mean()),
+            Confidence.measure(probabilities[rows, answers], answers == truth),
             Records(sorted(wrong, key=lambda m: (-m.probability, m.path))),
         )
 
@@ -135,10 +125,16 @@ class ClassifierMetrics:
     @property
     def accuracy_interval(self) -> tuple[float, float]:
         """Wilson's 95 % confidence interval of the accuracy (Wilson 1927)."""
-        n, p, z = self.count, self.accuracy, _Z95
-        center = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, center - half), min(1.0, center + half)
+        return wilson_interval(self.accuracy, self.count)
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error: how far probabilities are from the share of right answers.
+
+        The mean over the answers of that distance, in 15 equal parts of the probabilities
+        (Naeini et al., AAAI 2015).
+        """
+        return self.confidence.error
 
     @property
     def classification_error(self) -> float:
@@ -189,6 +185,7 @@ class ClassifierMetrics:
             "confusion_matrix": [list(row) for row in self.confusion_matrix],
             "rank_counts": list(self.rank_counts),
             "log_loss": self.log_loss,
+            "confidence": self.confidence.to_json(),
         }
 
     @classmethod
@@ -208,13 +205,14 @@ class ClassifierMetrics:
             tuple(tuple(row) for row in matrix.tolist()),
             tuple(ranks.tolist()),
             float(record["log_loss"]),
+            Confidence.from_json(record.get("confidence"), int(ranks.sum())),
         )
 
     def __repr__(self) -> str:
         low, high = self.accuracy_interval
         interval = f"95 % interval {low:.3f} to {high:.3f}"
-        loss = f"log loss {self.log_loss:.3f}"
-        lines = [f"accuracy {self.accuracy:.3f} ({interval}) on {self.count} pictures, {loss}"]
+        errors = f"log loss {self.log_loss:.3f}, calibration error {self.calibration_error:.3f}"
+        lines = [f"accuracy {self.accuracy:.3f} ({interval}) on {self.count} pictures, {errors}"]
         worst = sorted(self.precision_recall, key=lambda row: (not row.recall <= 1, row.recall))
         width = max(len(row.label) for row in worst[:10])
         lines.append(f"{'label':<{width}}  precision  recall  pictures")

@@ -1,17 +1,17 @@
-"""Showing a job's progress to a person: a live bar on a terminal, lines elsewhere."""
+"""Showing a job's progress to a person: a live bar on a terminal, lines in a notebook."""
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO, Any, Literal
+from collections.abc import Callable
+from typing import IO, Literal, TypeVar
 
 from silverprint.errors import InvalidParameterError
 from silverprint.training.job import Job
 from silverprint.training.progress import Phase, Progress
+
+Result = TypeVar("Result")
 
 _INTERVAL = 0.2
 _LINE_INTERVAL = 5.0
@@ -26,43 +26,46 @@ _TITLES = {
 
 
 def check_display(how: object) -> None:
-    """Raise InvalidParameterError unless `how` is what `show_progress` takes."""
+    """Raise InvalidParameterError unless `how` is what `result_of` takes."""
     if how is not None and how is not False and not callable(how):
         raise InvalidParameterError("progress", how, "a function, None or False")
 
 
-@contextmanager
-def show_progress(
-    job: Job[Any], how: Callable[[Progress], None] | Literal[False] | None
-) -> Iterator[None]:
-    """Show `job` while the block runs.
+def result_of(job: Job[Result], how: Callable[[Progress], None] | Literal[False] | None) -> Result:
+    """Wait for the result of `job` and show its progress meanwhile.
 
     Args:
-        how: a function called with a `Progress` a few times a second; None: a bar if standard
-            error is a terminal; False: nothing.
+        how: a function called with a `Progress` a few times a second, from this thread; what it
+            raises ends the job, as Ctrl-C does. None: a bar if standard error is a terminal,
+            lines in a notebook. False: nothing.
     """
-    if how is None and sys.stderr.isatty():
-        how = Bar()
-    if not how:
-        yield
-        return
-    report: Callable[[Progress], None] = how
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(_INTERVAL):
-            report(job.progress)
-
-    watcher = threading.Thread(target=watch, name="silverprint-progress", daemon=True)
-    watcher.start()
+    report = _display() if how is None else how
+    if not report:
+        return job.result()
     try:
-        yield
-    finally:
-        stop.set()
-        watcher.join()
+        while not job.wait(_INTERVAL):
+            report(job.progress)
         report(job.progress)
-        if isinstance(how, Bar):
-            how.close()
+        return job.result()
+    except BaseException:
+        job.stop()
+        raise
+    finally:
+        if isinstance(report, Bar):
+            report.close()
+
+
+def _display() -> Callable[[Progress], None] | None:
+    if in_notebook():
+        # A live bar there needs ipywidgets; standard error is shown as if something had failed.
+        return Lines(sys.stdout)
+    return Bar() if sys.stderr is not None and sys.stderr.isatty() else None
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook; IPython is asked only where it is loaded."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 def describe(progress: Progress) -> str:
@@ -104,7 +107,11 @@ class Bar:
         from rich.progress import Progress as RichProgress
 
         self._bar = RichProgress(
-            TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True)
+            TextColumn("{task.description}"),
+            BarColumn(),
+            console=Console(stderr=True, force_jupyter=False),
+            auto_refresh=False,  # no thread of its own
+            redirect_stdout=False,  # which is another stream, and the program's
         )
         self._task = self._bar.add_task("", total=None)
         self._bar.start()
@@ -115,6 +122,7 @@ class Bar:
             description=describe(progress),
             completed=progress.item_count if progress.phase is not Phase.DONE else 1,
             total=progress.total_item_count if progress.phase is not Phase.DONE else 1,
+            refresh=True,
         )
 
     def close(self) -> None:

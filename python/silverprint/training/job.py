@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from silverprint import _core
 from silverprint.errors import TrainingCancelled
-from silverprint.features.shutdown import stop_at_exit
+from silverprint.features.shutdown import hold_at_exit, stop_at_exit
 from silverprint.training.program import Program
 from silverprint.training.progress import Phase, Progress
 
@@ -91,22 +91,30 @@ class Job(Generic[Result]):
             TrainingCancelled: the job was cancelled.
             TimeoutError: it is not done after `timeout` seconds; it goes on.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            while not self._future.done():
-                left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
-                if left <= 0:
-                    raise TimeoutError(f"not done after {timeout} seconds")
-                wait([self._future], left)
+            if not self.wait(timeout):
+                raise TimeoutError(f"not done after {timeout} seconds")
+            hold_at_exit()
             return self._future.result()
         except KeyboardInterrupt:
             self.stop()
             raise
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the job is done, or for `timeout` seconds; returns `is_done`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._future.done():
+            left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            wait([self._future], left)
+        return True
+
     def stop(self) -> None:
         """Cancel, and wait until the job's threads have ended."""
         self.cancel()
-        self._thread.join()
+        if self._thread.is_alive():  # at exit it may not have been started
+            self._thread.join()
 
     def __await__(self) -> Generator[object, None, Result]:
         import asyncio

@@ -21,6 +21,8 @@ class Phase(StrEnum):
 class Progress:
     """Where a job stands.
 
+    Immutable: threads may share it.
+
     Attributes:
         phase: what it is doing.
         item_count: pictures read while extracting, solver iterations while training.

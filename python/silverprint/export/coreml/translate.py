@@ -21,7 +21,9 @@ Precision = Literal["float16", "float32"]
 HEAD_LIMIT = 1e3
 """A head with a weight or bias beyond this stays float32: float16 keeps only 11 bits of it."""
 
-_HEAD = {"softmax", "linear", "matmul", "add", "sub", "mul", "real_div", "transpose", "const"}
+_HEAD = {
+    *("softmax", "linear", "relu", "matmul", "add", "sub", "mul", "real_div", "transpose", "const"),
+}
 """What a head may be made of, from the probabilities back to the features."""
 
 

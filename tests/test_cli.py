@@ -241,7 +241,8 @@ class TestEvaluate:
         status, out, _ = run("evaluate", model, test_set)
         assert status == OK
         assert out.splitlines()[0] == (
-            f"{model}: accuracy 0.900 (95 % interval 0.596 to 0.982) on 10 pictures"
+            f"{model}: accuracy 0.900 (95 % interval 0.596 to 0.982) on 10 pictures, "
+            "calibration error 0.100"
         )
         rows = [line.split() for line in out.splitlines()[2:]]
         assert rows[0] == ["blue", "1.000", "0.800", "5"]  # lowest recall first
@@ -601,7 +602,7 @@ def test_a_bug_is_shown_whole_and_asks_to_be_reported(
     [
         ([], "From a folder of labelled photos to a Core ML or ONNX model."),
         (["train"], "Train a model."),
-        (["train", "classifier"], "Train an image classifier on a folder of label folders."),
+        (["train", "classifier"], "Train an image classifier on labelled pictures."),
         (["evaluate"], "Measure a model on labelled pictures, and fail below a gate."),
         (["predict"], "Label pictures."),
         (["extract"], "Extract features"),

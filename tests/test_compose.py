@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 from onnx import helper, numpy_helper
@@ -17,10 +15,11 @@ from onnx import helper, numpy_helper
 import silverprint as sp
 from silverprint import _core
 from silverprint.errors import InvalidDataError
-from silverprint.model.compose import ClassifierRecord, Head, compose, read_classifier
+from silverprint.model.compose import ClassifierRecord, compose, read_classifier
 from support.children import run_python
 from support.classifier_sets import draw_set, shared_part
 from support.graphs import run_stock
+from support.heads import random_head
 
 
 @pytest.fixture(scope="module")
@@ -38,58 +37,6 @@ def data(trained: sp.ImageClassifier, tmp_path_factory: pytest.TempPathFactory) 
     path = tmp_path_factory.mktemp("model") / "Model.onnx"
     trained.write(path)
     return path.read_bytes()
-
-
-def random_head(d: int, k: int, seed: int = 0) -> Head:
-    rng = np.random.default_rng(seed)
-    return Head(
-        rng.normal(size=(d, k)).astype(np.float32),
-        rng.normal(size=k).astype(np.float32),
-        rng.normal(size=d),
-        rng.uniform(0.1, 3.0, d),
-    )
-
-
-def softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    wide = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return wide / wide.sum(axis=1, keepdims=True)
-
-
-def test_a_folded_head_computes_what_it_did_on_standardised_features() -> None:
-    head = random_head(64, 5)
-    features = np.random.default_rng(1).normal(size=(100, 64)).astype(np.float32)
-    weights, bias = head.folded()
-    assert weights.dtype == bias.dtype == np.float32
-    golden = softmax((features - head.mean) / head.deviation @ head.weights + head.bias)
-    folded = softmax(features @ weights.astype(np.float64) + bias)
-    np.testing.assert_allclose(folded, golden, atol=2e-6)
-
-
-def test_a_constant_feature_has_no_say_whatever_its_deviation() -> None:
-    head = random_head(3, 2)
-    dead = replace(
-        head,
-        weights=np.where(np.arange(3)[:, None] == 1, 0, head.weights),
-        deviation=np.where(np.arange(3) == 1, 0.0, head.deviation),
-    )
-    weights, bias = dead.folded()
-    assert not weights[1].any()
-    assert np.isfinite(weights).all()
-    assert np.isfinite(bias).all()
-
-
-def test_the_graph_computes_backbone_head_and_softmax(trained: sp.ImageClassifier) -> None:
-    """The same in double precision by numpy, from the features of the backbone's own graph."""
-    backbone = sp.ScenePrint().backbone
-    head = random_head(backbone.dimension, 3)
-    model = compose(backbone.graph, head, trained.record)
-    image = np.random.default_rng(2).integers(0, 256, (3, 3, 224, 224)).astype(np.float32)
-    (features,) = run_stock(backbone.graph, {"image": image})
-    golden = softmax((features - head.mean) / head.deviation @ head.weights + head.bias)
-    probabilities, index = run_stock(model, {"image": image})
-    np.testing.assert_allclose(probabilities, golden, atol=1e-5)
-    assert index.dtype == np.int64
-    assert index.tolist() == golden.argmax(axis=1).tolist()
 
 
 def test_stock_onnx_runtime_gives_the_very_bytes(
@@ -271,6 +218,34 @@ def test_labels_that_do_not_fit_the_graph(with_record: Any, labels: Any) -> None
     assert refused(with_record(lambda record: record.update(labels=labels)))
 
 
+def with_confidence(rows: Any) -> dict[str, Any]:
+    """Metrics of one right answer, but for its confidence."""
+    matrix = [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    return {"confusion_matrix": matrix, "rank_counts": [1, 0, 0], "log_loss": 0, "confidence": rows}
+
+
+def test_metrics_without_confidence_as_the_first_files_have_them(
+    with_record: Any, tmp_path: Path
+) -> None:
+    metrics = with_confidence(None)
+    del metrics["confidence"]
+    loaded = sp.load(with_record(lambda record: record.update(validation_metrics=metrics)))
+    loaded.write(tmp_path / "Again.onnx", sp.ModelMetadata(author="me"))
+    for model in (loaded, sp.load(tmp_path / "Again.onnx")):
+        assert model.validation_metrics is not None
+        assert model.validation_metrics.accuracy == 1
+        assert np.isnan(model.validation_metrics.calibration_error)
+        with pytest.raises(sp.InvalidParameterError, match="counted no answers"):
+            model.threshold(0.9)
+
+
+def test_metrics_that_fit_are_no_damage(with_record: Any) -> None:
+    metrics = with_confidence([[149, 1, 1, 1.0]])
+    loaded = sp.load(with_record(lambda record: record.update(training_metrics=metrics)))
+    assert loaded.training_metrics is not None
+    assert loaded.training_metrics.calibration_error == 0
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -287,6 +262,13 @@ def test_labels_that_do_not_fit_the_graph(with_record: Any, labels: Any) -> None
         ("training_metrics", {"log_loss": 0.1}),
         ("validation_metrics", {"confusion_matrix": [], "rank_counts": [], "log_loss": 0}),
         ("validation_metrics", {"confusion_matrix": [[1]], "rank_counts": [1], "log_loss": None}),
+        ("training_metrics", with_confidence([[150, 1, 1, 0.5]])),
+        ("training_metrics", with_confidence([[7, 1]])),
+        ("training_metrics", with_confidence([[7, 2, 1, 0.5]])),
+        ("training_metrics", with_confidence("high")),
+        ("validation_metrics", with_confidence([])),
+        ("validation_metrics", with_confidence([[7, 10**400, 1, 0.5]])),
+        ("validation_metrics", {"confusion_matrix": [[2**70]], "rank_counts": [1], "log_loss": 0}),
         ("metadata", []),
         ("metadata", {"author": 3}),
         ("format_version", None),
@@ -355,7 +337,7 @@ def test_names_of_a_backbone_that_equal_ours_do_no_harm(
     path = tmp_path / "backbone.onnx"
     onnx.save(model, path)
     backbone = sp.CustomFeatureExtractor(path, "targetProbability").backbone
-    composed = compose(backbone.graph, random_head(backbone.dimension, 3), trained.record)
+    composed = compose(backbone.graph, random_head([backbone.dimension, 3]), trained.record)
     onnx.checker.check_model(onnx.ModelProto.FromString(composed), full_check=True)
     image = np.full((1, 3, 224, 224), 100, np.float32)
     plus_one = run_stock(sp.ScenePrint().backbone.graph, {"image": image})[0] + 1

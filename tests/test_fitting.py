@@ -2,86 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 import silverprint as sp
-from silverprint import _core
 from silverprint.classifier import fitting
 from silverprint.classifier.fitting import Fit, Problem, Search, final_fit
 from silverprint.classifier.parameters import L2_GRID, LogisticRegressor
 from silverprint.data.splits import folds, held_out
 from support.classifier_sets import draw, draw_set
-
-CANCEL = _core.runtime.CancelToken()
-
-
-def problem(
-    n: int = 240,
-    d: int = 12,
-    k: int = 4,
-    *,
-    spread: float = 1.2,
-    l2: float | str = "auto",
-    max_iterations: int | None = None,
-    truth: npt.NDArray[np.int32] | None = None,
-    seed: int = 0,
-) -> Problem:
-    """Clusters that overlap, one for each label."""
-    rng = np.random.default_rng(11)
-    if truth is None:
-        truth = (np.arange(n) % k).astype(np.int32)
-    centres = rng.normal(size=(k, d))
-    features = (centres[truth] + spread * rng.normal(size=(n, d))).astype(np.float32)
-    return Problem(
-        features * np.linspace(0.1, 10, d, dtype=np.float32),
-        truth,
-        [hashlib.sha256(row.tobytes()).digest() for row in features],
-        tuple(f"label {i}" for i in range(k)),
-        LogisticRegressor(l2=l2),  # type: ignore[arg-type]
-        max_iterations,
-        seed,
-    )
-
-
-def searched(given: Problem) -> Search:
-    search = Search(given, np.arange(len(given.truth)))
-    while search.step(CANCEL):
-        pass
-    return search
-
-
-def fitted(fit: Fit) -> Fit:
-    while fit.step(CANCEL):
-        pass
-    return fit
-
-
-def scikit_learn_answers(
-    given: Problem, l2: float, fold: npt.NDArray[np.int16]
-) -> npt.NDArray[np.float64]:
-    """Out-of-fold probabilities by scikit-learn, at its own tight optimum."""
-    answers = np.zeros((len(given.truth), len(given.labels)))
-    for held in (fold == i for i in range(5)):
-        scaler = StandardScaler().fit(given.features[~held].astype(np.float64))
-        # sum of losses / C + |W|²/2, against mean loss + l2/2 |W|²
-        model = LogisticRegression(C=1 / (l2 * (~held).sum()), tol=1e-8, max_iter=10_000)
-        model.fit(scaler.transform(given.features[~held].astype(np.float64)), given.truth[~held])
-        answers[held] = model.predict_proba(scaler.transform(given.features[held]))
-    return answers
+from support.fitting_problems import CANCEL, clusters, fitted, scikit_learn_answers, searched
 
 
 @pytest.mark.parametrize("spread", [0.7, 1.2, 3.0])
 def test_the_search_chooses_what_scikit_learn_finds_best_on_the_same_folds(spread: float) -> None:
-    given = problem(spread=spread)
+    given = clusters(spread=spread)
     fold = folds(given.digests, given.truth, 5, given.seed)
     losses = {l2: log_loss(given.truth, scikit_learn_answers(given, l2, fold)) for l2 in L2_GRID}
     search = searched(given)
@@ -92,14 +34,14 @@ def test_the_search_chooses_what_scikit_learn_finds_best_on_the_same_folds(sprea
 
 
 def test_the_answers_kept_are_those_of_the_chosen_l2() -> None:
-    search = searched(problem(spread=3.0))
-    alone = searched(problem(spread=3.0, l2=search.l2))
+    search = searched(clusters(spread=3.0))
+    alone = searched(clusters(spread=3.0, l2=search.l2))
     assert alone.l2 == search.l2
     np.testing.assert_allclose(alone.answers, search.answers, atol=3e-3)
 
 
 def test_a_given_l2_is_not_searched_for_but_gives_out_of_fold_answers() -> None:
-    search = searched(problem(l2=0.5))
+    search = searched(clusters(l2=0.5))
     assert search.l2 == 0.5
     assert search.total == fitting.FOLDS
     assert search.held_out.tolist() == list(range(240))
@@ -108,7 +50,7 @@ def test_a_given_l2_is_not_searched_for_but_gives_out_of_fold_answers() -> None:
 def test_the_search_ends_after_two_worse_values_in_a_row(caplog: pytest.LogCaptureFixture) -> None:
     """Labels without any sense: the strongest penalty is the best and all others are worse."""
     truth = np.random.default_rng(5).integers(0, 4, 200).astype(np.int32)
-    given = problem(200, truth=truth, spread=50.0)
+    given = clusters(200, truth=truth, spread=50.0)
     with caplog.at_level(logging.DEBUG, "silverprint"):
         search = searched(given)
     assert search.l2 == L2_GRID[0]
@@ -117,7 +59,7 @@ def test_the_search_ends_after_two_worse_values_in_a_row(caplog: pytest.LogCaptu
 
 
 def test_progress_of_the_search_only_grows_to_its_total() -> None:
-    search = Search(problem(), np.arange(240))
+    search = Search(clusters(), np.arange(240))
     seen = [search.done]
     while search.step(CANCEL):
         seen.append(search.done)
@@ -130,7 +72,7 @@ def test_progress_of_the_search_only_grows_to_its_total() -> None:
 def test_out_of_fold_answers_come_from_heads_that_never_saw_the_picture() -> None:
     """Random labels and more features than pictures: what was seen is known by heart."""
     truth = np.random.default_rng(3).integers(0, 2, 200).astype(np.int32)
-    given = problem(200, 300, 2, truth=truth, spread=1000.0, l2=1e-3)
+    given = clusters(200, 300, 2, truth=truth, spread=1000.0, l2=1e-3)
     rows = np.arange(200)
     own = fitted(final_fit(given, rows, 1e-3)).probabilities(given.features).argmax(axis=1)
     assert (own == truth).mean() == 1.0
@@ -155,23 +97,23 @@ def test_validation_of_random_labels_is_near_chance_end_to_end(tmp_path: Path) -
 
 def test_a_label_with_one_picture_is_never_held_out() -> None:
     truth = np.array([0] * 20 + [1] * 20 + [2], np.int32)
-    search = searched(problem(41, k=3, truth=truth))
+    search = searched(clusters(41, k=3, truth=truth))
     assert search.held_out.tolist() == list(range(40))
     assert search.metrics_of(search.answers).precision_recall[2].support == 0
 
 
 def test_labels_of_one_picture_each_leave_nothing_to_hold_out() -> None:
     truth = np.arange(6, dtype=np.int32)
-    search = searched(problem(6, k=6, truth=truth))
+    search = searched(clusters(6, k=6, truth=truth))
     assert search.held_out.tolist() == []
     assert search.l2 in L2_GRID
     assert search.done == search.total
 
 
 def test_a_label_absent_from_the_trained_rows_has_probability_0() -> None:
-    given = problem(l2=0.1)
+    given = clusters(l2=0.1)
     rows = np.flatnonzero(given.truth != 2)
-    probabilities = fitted(Fit(given, rows, 0.1, 1e-6)).probabilities(given.features)
+    probabilities = fitted(Fit(given, rows, 0.1, final=True)).probabilities(given.features)
     assert probabilities.shape == (240, 4)
     assert probabilities.dtype == np.float32
     assert not probabilities[:, 2].any()
@@ -179,8 +121,8 @@ def test_a_label_absent_from_the_trained_rows_has_probability_0() -> None:
 
 
 def test_one_label_left_is_certain() -> None:
-    given = problem()
-    probabilities = Fit(given, np.flatnonzero(given.truth == 1), 0.1, 1e-6).probabilities(
+    given = clusters()
+    probabilities = Fit(given, np.flatnonzero(given.truth == 1), 0.1, final=True).probabilities(
         given.features[:5]
     )
     assert probabilities.tolist() == [[0, 1, 0, 0]] * 5
@@ -188,7 +130,7 @@ def test_one_label_left_is_certain() -> None:
 
 def test_above_the_most_for_folds_one_share_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "MOST_FOR_FOLDS", 239)
-    given = problem()
+    given = clusters()
     search = searched(given)
     golden = np.flatnonzero(held_out(given.digests, given.truth, 1 / 5, given.seed))
     assert search.held_out.tolist() == golden.tolist()
@@ -204,7 +146,7 @@ def test_5000_pictures_are_the_most_for_folds() -> None:
 
 
 def test_adding_pictures_leaves_the_folds_of_others() -> None:
-    given = problem(240)
+    given = clusters(240)
     before = folds(given.digests[:200], given.truth[:200], 5)
     after = folds(given.digests, given.truth, 5)
     assert (after[:200] == before).all()
@@ -212,24 +154,24 @@ def test_adding_pictures_leaves_the_folds_of_others() -> None:
 
 
 def test_another_seed_gives_other_folds() -> None:
-    one, other = searched(problem(l2=0.1)), searched(problem(l2=0.1, seed=1))
+    one, other = searched(clusters(l2=0.1)), searched(clusters(l2=0.1, seed=1))
     assert (one.answers != other.answers).any()
-    again = searched(problem(l2=0.1))
+    again = searched(clusters(l2=0.1))
     assert again.answers.tobytes() == one.answers.tobytes()
 
 
 def test_max_iterations_bounds_each_fit_and_says_so() -> None:
-    given = problem(max_iterations=2)
+    given = clusters(max_iterations=2)
     fit = fitted(final_fit(given, np.arange(240), 1e-3))
     assert fit.stopped_early
     assert fit.iterations <= 2
-    free = fitted(final_fit(problem(), np.arange(240), 1e-3))
+    free = fitted(final_fit(clusters(), np.arange(240), 1e-3))
     assert not free.stopped_early
     assert free.iterations > 2
 
 
 def test_a_limit_that_is_not_reached_is_no_early_stop() -> None:
-    fit = fitted(final_fit(problem(max_iterations=10_000), np.arange(240), 0.1))
+    fit = fitted(final_fit(clusters(max_iterations=10_000), np.arange(240), 0.1))
     assert not fit.stopped_early
 
 
@@ -245,16 +187,8 @@ def test_a_model_stopped_early_says_so(tmp_path: Path, caplog: pytest.LogCapture
 def test_class_weights_reach_the_objective() -> None:
     """Scikit-learn's class_weight, with the mean taken over the weights."""
     truth = np.array([0] * 150 + [1] * 50, np.int32)
-    given = problem(200, k=2, truth=truth, spread=4.0)
-    weighted = Problem(
-        given.features,
-        given.truth,
-        given.digests,
-        given.labels,
-        LogisticRegressor(class_weights={"label 1": 5.0}),
-        None,
-        0,
-    )
+    given = clusters(200, k=2, truth=truth, spread=4.0)
+    weighted = replace(given, classifier=LogisticRegressor(class_weights={"label 1": 5.0}))
     rows = np.arange(200)
     found = fitted(final_fit(weighted, rows, 0.01)).probabilities(given.features)
     scaled = StandardScaler().fit_transform(given.features.astype(np.float64))
@@ -274,8 +208,10 @@ def test_labels_that_are_easily_told_apart_take_few_iterations(noise: float) -> 
     features = np.where(truth[:, None] == 1, direction, -direction)
     easy = Problem(
         (features + noise * rng.normal(size=(16, 800))).astype(np.float32),
+        0,
         truth,
         [bytes([i]) for i in range(16)],
+        None,
         ("no", "yes"),
         LogisticRegressor(),
         None,

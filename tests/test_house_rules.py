@@ -22,6 +22,7 @@ CORE = ROOT / "cpp"
 ROOMS = {
     "_core": 0,
     "errors": 1,
+    "names": 1,
     "data": 2,
     "features": 3,
     "training": 4,
@@ -30,6 +31,7 @@ ROOMS = {
     "classifier": 7,
     "inspect": 8,
     "demo": 8,
+    "sklearn": 8,
     "cli": 9,
 }
 """Each room may import from itself and from rooms with a smaller number."""
@@ -106,6 +108,7 @@ def test_no_file_is_long() -> None:
         for folder in (PACKAGE, CORE)
         for path in folder.rglob("*")
         if path.suffix in (".py", ".pyi", ".cpp", ".h")
+        and CORE / "third_party" not in path.parents
         and (count := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert long == {}

@@ -243,10 +243,83 @@ def test_softmax_jacobian_is_the_derivative_of_softmax() -> None:
     np.testing.assert_allclose(ours, exact, atol=1e-6)
 
 
+def moments(rng: np.random.Generator, n: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Gradient, weights and both moments; squares, and so the second, are never negative."""
+    gradient, w, first = (adversarial(rng, n) for _ in range(3))
+    second = np.abs(adversarial(rng, n))
+    # 1e20 squared is more than a float32 holds.
+    return np.where(rng.random(n) < 0.1, np.float32(1e20), gradient), w, first, second
+
+
+@every_simd
+@many
+@given(
+    n=st.integers(0, 40) | st.sampled_from(EDGES),
+    step=st.sampled_from([1, 2, 10, 1000, 10**6]),
+    seed=seeds,
+)
+def test_adam_gives_the_plain_bytes(isa: str, n: int, step: int, seed: int) -> None:
+    length, scale = 1e-3 / (1 - 0.9**step), 1 / (1 - 0.999**step)
+    gradient, *state = moments(np.random.default_rng(seed), n)
+    ours = kernels.adam(isa, gradient, length, scale, *state)
+    plain = kernels.adam("plain", gradient, length, scale, *state)
+    for a, b in zip(ours, plain, strict=True):
+        same_bytes(a, b)
+        assert not np.isnan(a).any()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_adam_is_what_kingma_and_ba_wrote(isa: str) -> None:
+    """Algorithm 1 of ICLR 2015 in float64, 200 steps with gradients of very different size."""
+    rng = np.random.default_rng(0)
+    size = 10.0 ** rng.integers(-5, 5, 33)
+    start = rng.normal(size=33).astype(np.float32)
+    state = [start, np.zeros(33, np.float32), np.zeros(33, np.float32)]
+    w, m, v = start.astype(np.float64), np.zeros(33), np.zeros(33)
+    for t in range(1, 201):
+        gradient = (rng.normal(0.3, 1, 33) * size).astype(np.float32)
+        length, scale = 0.01 / (1 - 0.9**t), 1 / (1 - 0.999**t)
+        state = list(kernels.adam(isa, gradient, length, scale, *state))
+        wide = gradient.astype(np.float64)
+        m, v = 0.9 * m + 0.1 * wide, 0.999 * v + 0.001 * wide**2
+        w -= 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(state[0], w, atol=1e-5)
+    np.testing.assert_allclose(state[1], m, atol=1e-6 * size.max(), rtol=1e-4)
+    np.testing.assert_allclose(state[2], v, rtol=1e-4)
+    assert np.abs(w - start).max() > 0.5
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_adam_leaves_weights_that_have_no_gradient(isa: str) -> None:
+    """Padding has none, and must stay 0."""
+    w = np.float32([0.0, -0.0, 1.0, -3e38, 1e-45])
+    zeros = np.zeros(5, np.float32)
+    for part, before in zip(kernels.adam(isa, zeros, 0.1, 10.0, w, zeros, zeros),
+                            (w, zeros, zeros), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(part, before)
+
+
+def test_adam_leaves_what_it_was_given_and_checks_shapes() -> None:
+    given = [np.ones(5, np.float32) for _ in range(4)]
+    for isa in ISAS:
+        kernels.adam(isa, given[0], 0.1, 1.0, *given[1:])
+    assert all((array == 1).all() for array in given)
+    with pytest.raises(ValueError, match="adam: expected four arrays of one size"):
+        kernels.adam("plain", given[0], 0.1, 1.0, given[1], given[2], np.ones(4, np.float32))
+
+
 def triangle_weights(rng: np.random.Generator, outputs: int, taps: int) -> npt.NDArray[np.int32]:
     """Weights in 2^-22ths that add up to 1, as the picture rule makes them."""
     weight = rng.multinomial(2**22, rng.dirichlet(np.ones(taps)), size=outputs)
     return weight.astype(np.int32)
+
+
+@many
+@given(count=st.integers(0, 40) | st.sampled_from(EDGES), seed=seeds)
+def test_split_pixels_makes_planes(count: int, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 3), np.uint8)
+    for isa in ISAS:
+        same_bytes(kernels.split_pixels(isa, pixels), pixels.T.astype(np.float32))
 
 
 @many

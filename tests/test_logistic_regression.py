@@ -93,10 +93,10 @@ def by_sklearn(
 def reaches_sklearn(
     x: Floats, labels: Labels, l2: float, class_weights: Doubles | None = None
 ) -> Any:
-    weights = None if class_weights is None else class_weights.astype(np.float32)
-    solver = converge(make(x, labels, l2, class_weights=weights))
+    weights = None if class_weights is None else class_weights[labels].astype(np.float32)
+    solver = converge(make(x, labels, l2, weights=weights))
     z = standardised(x)
-    w, b = solver.weights()
+    w, b = solver.layers()[0]
     ours = objective(z, labels, w.astype(np.float64), b.astype(np.float64), l2, class_weights)
     theirs_w, theirs_b = by_sklearn(z, labels, l2, class_weights)
     theirs = objective(z, labels, theirs_w, theirs_b, l2, class_weights)
@@ -112,13 +112,13 @@ def reaches_sklearn(
 def test_value_is_the_documented_objective() -> None:
     x, labels = problem(300, 20, 4)
     for class_weights in (None, np.array([1.0, 2.0, 0.5, 3.0])):
-        weights = None if class_weights is None else class_weights.astype(np.float32)
-        solver = make(x, labels, 0.03, class_weights=weights)
+        weights = None if class_weights is None else class_weights[labels].astype(np.float32)
+        solver = make(x, labels, 0.03, weights=weights)
         assert solver.value() == pytest.approx(np.log(4), rel=1e-6)  # all weights start at 0
         token = _core.runtime.CancelToken()
         for _ in range(3):
             solver.step(token)
-            w, b = (array.astype(np.float64) for array in solver.weights())
+            w, b = (array.astype(np.float64) for array in solver.layers()[0])
             exact = objective(standardised(x), labels, w, b, 0.03, class_weights)
             assert solver.value() == pytest.approx(exact, rel=2e-6)
 
@@ -142,7 +142,7 @@ def test_rows_choose_and_may_repeat() -> None:
 def test_probabilities_are_the_softmax_of_the_linear_scores() -> None:
     x, labels = problem(300, 20, 4)
     solver = converge(make(x[:200], labels[:200]))
-    w, b = (array.astype(np.float64) for array in solver.weights())
+    w, b = (array.astype(np.float64) for array in solver.layers()[0])
     scores = (x[200:] - solver.mean) / solver.deviation @ w + b
     exact = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     np.testing.assert_allclose(solver.probabilities(x[200:]), exact, atol=1e-5)
@@ -151,7 +151,7 @@ def test_probabilities_are_the_softmax_of_the_linear_scores() -> None:
 
 def test_intercepts_have_mean_zero() -> None:
     x, labels = problem(200, 10, 5)
-    _, intercepts = converge(make(x, labels)).weights()
+    _, intercepts = converge(make(x, labels)).layers()[0]
     assert intercepts.sum() == pytest.approx(0, abs=1e-5)
 
 
@@ -204,14 +204,14 @@ def test_class_weights_are_scikit_learns(classes: int) -> None:
 def test_equal_class_weights_change_nothing() -> None:
     x, labels = problem(300, 20, 3)
     plain = converge(make(x, labels))
-    weighted = converge(make(x, labels, class_weights=np.full(3, 4.0, np.float32)))
-    np.testing.assert_array_equal(plain.weights()[0], weighted.weights()[0])
+    weighted = converge(make(x, labels, weights=np.full(len(x), 4.0, np.float32)))
+    np.testing.assert_array_equal(plain.layers()[0][0], weighted.layers()[0][0])
 
 
 def test_duplicate_rows_and_columns() -> None:
     x, labels = problem(300, 15, 3)
     solver = reaches_sklearn(np.tile(x, (3, 2)), np.tile(labels, 3), 1e-2)
-    w, _ = solver.weights()
+    w, _ = solver.layers()[0]
     np.testing.assert_allclose(w[:15], w[15:], atol=2e-3)
 
 
@@ -224,7 +224,7 @@ def test_constant_features_are_counted_and_weigh_nothing() -> None:
     x[:, 19] = 1 + np.median(x.std(0)) * 5e-5 * rng.choice([-1, 1], 300)
     solver = reaches_sklearn(x, labels, 1e-2)
     assert solver.constant_features == 3
-    w, _ = solver.weights()
+    w, _ = solver.layers()[0]
     assert np.all(w[dead] == 0)
     assert np.all(np.abs(w).max(1)[np.setdiff1d(np.arange(20), dead)] > 0)
 
@@ -385,7 +385,7 @@ FIT = """
     token = _core.runtime.CancelToken()
     while solver.step(token):
         pass
-    parts = [solver.state()["w"], solver.state()["anchor"], *solver.weights(),
+    parts = [solver.state()["w"], solver.state()["anchor"], *solver.layers()[0],
              solver.mean, solver.deviation, solver.probabilities(x)]
     digest = hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
     print(_core.build.active_isa(), _core.build.threads(), solver.iteration, digest)
@@ -438,9 +438,9 @@ def features(value: float) -> Floats:
         (bad("l2", -1.0), "l2 must be positive"),
         (bad("l2", np.nan), "l2 must be positive"),
         (bad("l2", np.inf), "l2 must be positive"),
-        (bad("class_weights", np.ones(2, np.float32)), "one weight per class"),
-        (bad("class_weights", np.float32([1, 0, 1])), "class weights must be positive"),
-        (bad("class_weights", np.float32([1, np.nan, 1])), "class weights must be positive"),
+        (bad("weights", np.ones(2, np.float32)), "one weight per row"),
+        (bad("weights", np.float32([1, 0] * 15)), "weights must be positive"),
+        (bad("weights", np.float32([1, np.nan] * 15)), "weights must be positive"),
     ],
 )
 def test_wrong_problems_are_an_error(arguments: dict[str, Any], message: str) -> None:

@@ -74,6 +74,15 @@ def test_an_impossible_label_costs_much_but_not_infinitely_much() -> None:
     assert metrics.log_loss == pytest.approx(-math.log(np.finfo(np.float32).eps))
 
 
+def test_calibration_error_is_of_the_answers_given() -> None:
+    """The most probable label's probability counts: 0.9, 0.9 and 0.5, of which 0.9 is wrong once.
+    Parts of a fifteenth: two answers off by 0.9 - 0.5, one by 1 - 0.5."""
+    rows = [[0.9, 0.1, 0.0], [0.05, 0.9, 0.05], [0.2, 0.3, 0.5]]
+    metrics = measure(rows, [0, 0, 2])
+    assert metrics.calibration_error == pytest.approx((2 * 0.4 + 0.5) / 3, abs=1e-6)
+    assert metrics.confidence.threshold(0.5).count == 3
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_precision_recall_and_f1_are_scikit_learns(seed: int) -> None:
     labels, truth, probabilities = random_case(seed)
@@ -181,7 +190,8 @@ def test_they_return_from_json_without_their_paths() -> None:
 def test_the_repr_names_the_weakest_labels() -> None:
     rows = [[0.6, 0.3, 0.1], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.6, 0.2, 0.2]]
     assert repr(measure(rows, [0, 0, 1, 1])) == (
-        "accuracy 0.750 (95 % interval 0.301 to 0.954) on 4 pictures, log loss 0.583\n"
+        "accuracy 0.750 (95 % interval 0.301 to 0.954) on 4 pictures, log loss 0.583, "
+        "calibration error 0.100\n"
         "label  precision  recall  pictures\n"
         "dog      1.000   0.500         2\n"
         "cat      0.667   1.000         2\n"

@@ -13,6 +13,7 @@ from pathlib import Path
 import common
 import independent
 from common import note, say, table
+from shared_sets import QUICK_SETS, find_sets, sources
 
 _RULES = independent.CROP_AND_SCALE
 _POINT = 0.01
@@ -54,9 +55,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the tables into this file, too")
     args = common.start(parser)
     if args.quick:
-        args.sets, args.rules = args.sets or ["eurocoins", "flowers"], args.rules[:2]
-    folders = sorted(path.parent for path in (args.data / "classification").glob("*/split.csv"))
-    folders = [folder for folder in folders if args.sets is None or folder.name in args.sets]
+        args.sets, args.rules = args.sets or QUICK_SETS, args.rules[:2]
+    folders = find_sets(args.data, args.sets)
     weights = args.data / "weights" / "mobilenetv2_float.onnx"
     results: Results = {}
     for folder in folders:
@@ -91,19 +91,14 @@ def train(folder: Path, extractor: object, rule: str) -> Score:
     """An ImageClassifier trained on one part of the split, evaluated on the other."""
     import silverprint as sp
 
-    sources = []
-    for part in independent.read_split(folder):
-        by_label: dict[str, list[Path]] = {}
-        for path, label in zip(part.paths, part.labels, strict=True):
-            by_label.setdefault(label, []).append(path)
-        sources.append(sp.DataSource.files_by_label(by_label))
+    fit, test = sources(folder)
     parameters = sp.ModelParameters(
         feature_extractor=extractor,
         classifier=sp.LogisticRegressor(l2="auto"),
         crop_and_scale=rule,
     )
-    model = sp.ImageClassifier(sources[0], parameters, progress=False)
-    return Score(model.evaluation(sources[1]).accuracy, model.record.head["l2"])
+    model = sp.ImageClassifier(fit, parameters, progress=False)
+    return Score(model.evaluation(test).accuracy, model.record.head["l2"])
 
 
 def tables(results: Results, tests: dict[str, int], rules: list[str]) -> str:

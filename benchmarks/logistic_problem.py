@@ -110,7 +110,7 @@ def solve(
 
 def _weights(solver: Any) -> Weights:
     """The solver standardises once more by itself; these are for `Problem.x`."""
-    w, b = (part.astype(np.float64) for part in solver.weights())
+    w, b = (part.astype(np.float64) for part in solver.layers()[0])
     scale = 1 / np.where(solver.deviation > 0, solver.deviation, 1)
     w = w * scale[:, None]
     return Weights(w, b - solver.mean @ w)

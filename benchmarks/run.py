@@ -22,8 +22,16 @@ import common
 from common import note, say, table
 
 _HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("extraction", "logistic_regression", "accuracy", "import_time")
-_PACKAGES = ("silverprint", "numpy", "pillow", "onnxruntime", "scikit-learn", "scipy")
+BENCHMARKS = (
+    "extraction",
+    "logistic_regression",
+    "accuracy",
+    "perceptron",
+    "augmentation",
+    "calibration",
+    "import_time",
+)
+_PACKAGES = ("silverprint", "numpy", "pillow", "onnxruntime", "scikit-learn", "scipy", "torch")
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ BENCHMARKS = (
     "perceptron",
     "augmentation",
     "calibration",
+    "embedding",
     "import_time",
 )
 _PACKAGES = ("silverprint", "numpy", "pillow", "onnxruntime", "scikit-learn", "scipy", "torch")

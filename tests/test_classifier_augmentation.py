@@ -38,7 +38,8 @@ def train(data: Any, augmentation: Any = OPTIONS, **parameters: Any) -> sp.Image
 
 
 def test_the_head_is_fitted_to_each_picture_and_its_views(tmp_path: Path) -> None:
-    """24 gray pictures under three labels and 7 views of each, extracted here, by scikit-learn."""
+    """24 gray pictures under three labels and 7 views of each, extracted here, by scikit-learn. A
+    picture counts as much as its views together."""
     for i in range(30):
         part = "train" if i < 24 else "asked"
         draw(tmp_path / part / ("heads", "tails", "edge")[i % 3] / f"{i}.png")

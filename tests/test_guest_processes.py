@@ -19,7 +19,7 @@ from support.guests import pictures, tiny_extractor, tiny_model
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
-REMEDY = 'start processes with multiprocessing\'s "spawn" or "forkserver"'
+REMEDY = 'start a new program instead (in Python: multiprocessing\'s "spawn" or "forkserver")'
 
 FORKED = {
     "a pool": """

@@ -175,7 +175,7 @@ def tracked_texts() -> list[tuple[str, str]]:
     found = []
     for name in done.stdout.decode().split("\0"):
         path = ROOT / name
-        if name and path.is_file() and path.suffix != ".onnx":
+        if name and path.is_file() and path.suffix not in (".onnx", ".jpg"):
             found.append((name, path.read_text(encoding="utf-8")))
     return found
 

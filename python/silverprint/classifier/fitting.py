@@ -141,6 +141,10 @@ class Fit:
         return result
 
     @property
+    def converged(self) -> bool:
+        return self._solver is None or self._solver.converged
+
+    @property
     def iterations(self) -> int:
         return 0 if self._solver is None else self._solver.iteration
 

@@ -188,8 +188,17 @@ class ClassifierProgram:
             causes = summarise_failures([error for _, error in features.failures])
             _log.warning("%d pictures left out: %s", len(features.failures), causes)
         if len(self._features) == len(self._sources):
+            self._warn_of_shared_pictures()
             self._prepare_training()
             self.phase = Phase.TRAINING
+
+    def _warn_of_shared_pictures(self) -> None:
+        """Say so where validation measures memory."""
+        if self._validation_data is not None:
+            trained_on = set(self._features[0].digests)
+            shared = sum(digest in trained_on for digest in self._features[1].digests)
+            if shared:
+                _log.warning("%d pictures of the validation data are trained on, too", shared)
 
     def _prepare_training(self) -> None:
         features, parameters = self._features[0], self._parameters
@@ -276,7 +285,7 @@ class ClassifierProgram:
             "kind": "logistic_regression",
             "l2": self._l2,
             "iterations": self._fit.iterations,
-            "converged": not self._fit.stopped_early,
+            "converged": self._fit.converged,
             "constant_features": self._fit.constant_features,
             "temperature": temperature,
         }
@@ -317,7 +326,7 @@ class ClassifierProgram:
             rows = self._search.held_out
             answers = self._search.answers[rows]
         if not len(rows):
-            _log.warning("no validation: every label has a single picture")
+            _log.warning("no validation: every label has a single picture, or group of pictures")
             return None
         paths = [features.paths[i] for i in rows]
         answers = tempered(answers, temperature)

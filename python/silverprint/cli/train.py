@@ -149,7 +149,7 @@ def train_and_write(
     )
     elapsed = time.monotonic() - started
     out.say(f"Trained in {elapsed:.1f} s.")
-    if not model.record.head["converged"]:
+    if parameters.max_iterations is not None and not model.record.head["converged"]:
         out.say(f"Stopped by --max-iterations={parameters.max_iterations} before it converged.")
     if model.validation_metrics is not None:
         show_metrics(out, "On pictures it was not trained on", model.validation_metrics)

@@ -43,19 +43,26 @@ def pictures(count: int) -> list[npt.NDArray[np.uint8]]:
     return [speckled(str(i), colours[i % len(colours)]) for i in range(count)]
 
 
+# Whoever runs the tests in the background of a shell has them ignore Ctrl-C, children included.
+_HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def interrupted(code: str, *arguments: object, times: int = 1) -> subprocess.CompletedProcess[str]:
     """Run `code` in a new process and send it Ctrl-C `times` times, once it prints "ready"."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        [sys.executable, "-c", _HEARING + textwrap.dedent(code), *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n", child.communicate()
-    for _ in range(times):
-        child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=60)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n", child.communicate(timeout=60)
+        for _ in range(times):
+            child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    finally:
+        child.kill()
     return subprocess.CompletedProcess(child.args, child.returncode, out, err)

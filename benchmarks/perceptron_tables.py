@@ -106,12 +106,12 @@ def _accuracy_rows(sets: list[SetRuns]) -> list[list[str]]:
     for rival in sets[0].rivals:
         cells = []
         for one in sets:
-            points = [100 * difference for difference in one.paired(rival)]
             mark = " !" if one.misses(rival) else ""
-            ends = f"({min(points):+.2f} to {max(points):+.2f})"
-            cells.append(f"{100 * one.difference(rival):+.2f} {ends}{mark}")
+            pairs = one.paired(rival)
+            ends = f"({_points(min(pairs))} to {_points(max(pairs))})"
+            cells.append(f"{_points(one.difference(rival))} {ends}{mark}")
         overall = statistics.fmean(one.difference(rival) for one in sets)
-        rows.append([f"difference to {rival}", *cells, f"{100 * overall:+.2f}"])
+        rows.append([f"difference to {rival}", *cells, _points(overall)])
     return rows
 
 
@@ -131,8 +131,8 @@ def _folded_rows(sets: list[SetRuns]) -> list[list[str]]:
     for rival in sets[0].rivals:
         pairs = [one.folded_difference(rival) for one in sets]
         overall = statistics.fmean(difference for difference, _ in pairs)
-        cells = [f"{100 * difference:+.2f} ± {100 * error:.2f}" for difference, error in pairs]
-        rows.append([f"difference to {rival}", *cells, f"{100 * overall:+.2f}"])
+        cells = [f"{_points(difference)} ± {100 * error:.2f}" for difference, error in pairs]
+        rows.append([f"difference to {rival}", *cells, _points(overall)])
     for title in sets[0].runs:
         values = [one.folded[title].log_loss for one in sets]
         cells = [f"{value:.4f}" for value in values]
@@ -170,11 +170,16 @@ def verdict(results: dict[str, list[SetRuns]]) -> str:
         difference = one.difference(one.better)
         folded, error = one.folded_difference(one.better)
         lines.append(
-            f"- **missed**: {title}, {one.name}: {100 * difference:+.2f} points to {one.better}, "
+            f"- **missed**: {title}, {one.name}: {_points(difference)} points to {one.better}, "
             f"{-difference * one.tests:.1f} of {one.tests} pictures; in folds "
-            f"{100 * folded:+.2f} ± {100 * error:.2f}"
+            f"{_points(folded)} ± {100 * error:.2f}"
         )
     return "\n".join(lines) + "\n"
+
+
+def _points(difference: float) -> str:
+    """In hundredths, never -0.00."""
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"
 
 
 def _mean(values: list[float]) -> str:

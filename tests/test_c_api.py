@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from support.c_api import (
     Library,
     pixels_struct,
 )
-from support.children import run_python
+from support.children import run_python, shared_object
 from support.native import ROOT
 from support.sample_picture import sample_picture
 
@@ -216,22 +217,85 @@ def test_messages_are_kept_for_each_thread(library_file: Path) -> None:
     assert run_python(code, library_file).stdout == "[''] ['classifier is NULL']\n"
 
 
-def test_a_forked_child_is_told_so(library_file: Path) -> None:
-    code = """
-        import os, sys
-        from pathlib import Path
-        from support.c_api import Library, pixels_struct
-        from support.sample_picture import sample_picture
-        c, model = Library(Path(sys.argv[1]), sys.argv[2]), Path(sys.argv[3]).read_bytes()
-        with c.loaded(model) as classifier:
-            child = os.fork()
-            if child == 0:
-                status, _ = c.predict(classifier, pixels_struct(sample_picture()), 3)
-                os._exit(100 + status if "was forked" in c.error() else 1)
-            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    """
+FORK = """
+    import ctypes, os, signal, sys
+    from pathlib import Path
+    from support.c_api import Library, pixels_struct
+    from support.sample_picture import sample_picture
+
+    c, model = Library(Path(sys.argv[1]), sys.argv[2]), Path(sys.argv[3]).read_bytes()
+    loaded, classifier = c.load(model, c.options(threads=16))
+    assert loaded == 0
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        os._exit(0)
+    signal.alarm(30)
+"""
+
+
+def in_fork(library_file: Path, code: str, *arguments: object) -> str:
+    """What `code` prints in the child of a process with a loaded classifier, and its status."""
     sample = FORMATS / "classifier-1.onnx"
-    assert run_python(code, library_file, library_path(), sample).stdout == f"{100 + FORKED}\n"
+    whole = textwrap.dedent(FORK) + textwrap.dedent(code)
+    return run_python(whole, library_file, library_path(), sample, *arguments).stdout
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "c.predict(classifier, pixels_struct(sample_picture()), 3)",
+        "c.load(model)",
+        "c.load(model, c.options(runtime_path=None))",
+    ],
+)
+def test_a_forked_child_is_told_so(library_file: Path, call: str) -> None:
+    code = f"""
+        status, _ = {call}
+        os._exit(100 + status if "was forked" in c.error() else 1)
+    """
+    assert in_fork(library_file, code) == f"{100 + FORKED}\n"
+
+
+def test_a_forked_child_may_free_what_its_parent_loaded(library_file: Path) -> None:
+    code = """
+        c.c.silverprint_free(classifier)
+        os._exit(7)
+    """
+    assert in_fork(library_file, code) == "7\n"
+
+
+def test_a_static_object_may_free_a_classifier_in_a_forked_child(
+    library_file: Path, tmp_path: Path
+) -> None:
+    source = """
+        struct Owner {
+          void* classifier = nullptr;
+          void (*release)(void*) = nullptr;
+          ~Owner() { if (release) release(classifier); }
+        };
+        static Owner owner;
+        extern "C" void own(void* classifier, void (*release)(void*)) {
+          owner.classifier = classifier;
+          owner.release = release;
+        }
+    """
+    code = """
+        owner = ctypes.CDLL(sys.argv[4])
+        owner.own(classifier, c.c.silverprint_free)
+        ctypes.CDLL(None).exit(7)
+    """
+    assert in_fork(library_file, code, shared_object(tmp_path, "libowner", source)) == "7\n"
+
+
+def test_a_runtime_is_known_by_its_other_names(library: Library, tmp_path: Path) -> None:
+    with library.loaded(SAMPLE):
+        pass  # from now on this process runs a runtime
+    link = tmp_path / "Läufer-运行" / "runtime.so"
+    link.parent.mkdir()
+    link.symlink_to(library_path())
+    with library.loaded(SAMPLE, runtime_path=str(link).encode()):
+        pass
 
 
 def test_both_copies_of_the_core_live_in_one_process(library: Library) -> None:

@@ -104,16 +104,43 @@ def test_messages_about_a_file_begin_with_its_path(library: Library, tmp_path: P
     assert library.error() == f"{path}: not an ONNX file, or cut short"
 
 
-def test_a_newer_format_says_what_to_do_in_both_languages(library: Library, tmp_path: Path) -> None:
-    newer = changed(lambda record: record.update(format_version=2))
+@pytest.mark.parametrize("number", [2, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_newer_format_says_what_to_do_in_both_languages(
+    library: Library, tmp_path: Path, number: int
+) -> None:
+    newer = changed(lambda record: record.update(format_version=number))
     assert library.load(newer)[0] == NEWER_FORMAT
-    words = "written in format 2, this silverprint reads 1: "
+    words = f"written in format {number}, this silverprint reads 1: "
     assert library.error() == f"the model in memory: {words}upgrade silverprint"
     path = tmp_path / "Newer.onnx"
     path.write_bytes(newer)
     with pytest.raises(sp.InvalidDataError) as raised:
         sp.load(path)
     assert str(raised.value) == f"{path}: {words}pip install --upgrade silverprint"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "written in format 0, which there is not; the file is damaged"),
+        (-3, "written in format -3, which there is not; the file is damaged"),
+        *(
+            (value, "format_version is not a whole number; the file is damaged")
+            for value in ("1", 1.0, 2.5, True, None, [1])
+        ),
+    ],
+)
+def test_a_damaged_format_version_reads_alike_in_both_languages(
+    library: Library, tmp_path: Path, value: object, message: str
+) -> None:
+    model = changed(lambda record: record.update(format_version=value))
+    assert library.load(model)[0] == INVALID_MODEL
+    assert library.error() == f"the model in memory: {message}"
+    path = tmp_path / "Damaged.onnx"
+    path.write_bytes(model)
+    with pytest.raises(sp.InvalidDataError) as raised:
+        sp.load(path)
+    assert str(raised.value) == f"{path}: {message}"
 
 
 def test_a_newer_picture_rule_is_not_guessed_at(library: Library) -> None:
@@ -138,8 +165,6 @@ def test_keys_that_are_not_known_do_not_matter(library: Library) -> None:
         (with_text("{"), "its record is not a JSON object; the file is damaged"),
         (with_text("[" * 100_000), "its record is not a JSON object; the file is damaged"),
         (with_text("{}"), "its record lacks 'format_version'; the file is damaged"),
-        (changed(lambda r: r.update(format_version="1")), "format_version is not a whole number"),
-        (changed(lambda r: r.update(format_version=0)), "written in format 0, which there is not"),
         (changed(lambda r: r.update(kind="detector")), "holds a detector, not a classifier"),
         (changed(lambda r: r.pop("labels")), "its record lacks 'labels'"),
         (changed(lambda r: r.update(labels="red")), "it has no list of labels"),

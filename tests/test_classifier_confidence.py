@@ -176,7 +176,7 @@ class TestThreshold:
             train(data, classifier=sp.LogisticRegressor(l2=10.0)).threshold(0.99)
 
     def test_without_validation_there_is_none(self, mixed: Path) -> None:
-        with pytest.raises(sp.InvalidParameterError, match="trained with validation"):
+        with pytest.raises(sp.SilverprintError, match="trained without validation"):
             train(mixed, validation=None).threshold(0.9)
 
     @pytest.mark.parametrize("precision", [0, 2, "most", None])

@@ -111,6 +111,16 @@ class TestGroups:
         with pytest.raises(sp.InvalidParameterError, match="group_by='subjct'"):
             train(data, validation=sp.Split(0.2, group_by="subjct"))
 
+    @pytest.mark.parametrize("validation", ["automatic", sp.Split(0.2)])
+    def test_groups_that_leave_nothing_to_hold_out_are_an_error(
+        self, tmp_path: Path, validation: Any
+    ) -> None:
+        """Folders that are the labels themselves."""
+        data = sp.DataSource.labeled_directories(draw_set(tmp_path)).grouped("folder")
+        with pytest.raises(sp.InvalidDataError, match="group by something finer"):
+            train(data, validation=validation)
+        assert train(data, validation=None).validation_metrics is None
+
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -127,6 +127,58 @@ def test_a_fork_does_not_end_the_job_of_its_parent() -> None:
     assert run_python(code).stdout == "0\nanswer False\n"
 
 
+@forks
+def test_a_child_makes_what_a_thread_of_its_parent_was_making() -> None:
+    code = """
+        import os, signal, threading, warnings
+        from silverprint.features.once import once
+
+        parent, begun, go_on = os.getpid(), threading.Event(), threading.Event()
+
+        class Owner:
+            @once
+            def value(self):
+                if os.getpid() == parent:
+                    begun.set()
+                    assert go_on.wait(60)
+                return 5
+
+        warnings.simplefilter("ignore")
+        owner = Owner()
+        thread = threading.Thread(target=lambda: owner.value)
+        thread.start()
+        assert begun.wait(60)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            os._exit(owner.value)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        go_on.set()
+        thread.join()
+    """
+    assert run_python(code).stdout == "5\n"
+
+
+def test_what_another_thread_makes_meanwhile_does_not_disturb_a_copy(
+    tmp_path: Path, path: Path
+) -> None:
+    class Meanwhile(str):
+        """A name whose comparison stands for the moment in which the other thread runs."""
+
+        state: dict[str, object]
+        __hash__ = str.__hash__
+
+        def __ne__(self, other: object) -> bool:
+            self.state["made"] = 1
+            return True
+
+    for value in (sp.load(path), tiny_extractor(tmp_path)):
+        name = Meanwhile("name")
+        name.state = vars(value)
+        name.state[name] = 1
+        assert set(value.__getstate__()) >= {"name"}
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_other_ways_to_start_processes_give_the_same_bytes(method: str, path: Path) -> None:
     if method not in multiprocessing.get_all_start_methods():

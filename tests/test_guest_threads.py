@@ -116,6 +116,26 @@ def test_a_property_made_once_is_made_by_one_of_the_threads() -> None:
     assert isinstance(Owner.value, once)
 
 
+def test_making_one_instances_value_holds_up_no_other_instance() -> None:
+    class Owner:
+        def __init__(self, make: Callable[[], object]) -> None:
+            self.make = make
+
+        @once
+        def value(self) -> object:
+            return self.make()
+
+    begun, made = threading.Event(), threading.Event()
+    slow = Owner(lambda: begun.set() or made.wait(20))
+    quick = Owner(lambda: "quick")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: slow.value)
+        assert begun.wait(20)
+        assert quick.value == "quick"
+        made.set()
+        assert waiting.result(20) is True
+
+
 def test_sixteen_trainings_at_once_give_one_model(tmp_path: Path) -> None:
     from support.classifier_sets import draw_set
 

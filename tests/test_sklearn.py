@@ -140,8 +140,11 @@ def test_two_classes_have_one_score() -> None:
     [
         ({"l2": -1.0}, "l2=-1.0: expected 'auto' or a positive number"),
         ({"l2": "automatic"}, "l2='automatic'"),
-        ({"class_weight": {0: 0.0}}, r"class_weight\[0\]=0.0: expected a positive number"),
-        ({"max_iter": 0}, "max_iter=0: expected None or a number above 0"),
+        ({"class_weight": {0: 0.0}}, r"class_weight\[0\]=0.0: expected a number from 1e-6"),
+        ({"class_weight": {0: "much"}}, r"class_weight\[0\]='much': expected a number"),
+        ({"max_iter": 1.5}, "max_iter=1.5: expected None or a whole number above 0"),
+        ({"tol": "small"}, "tol='small': expected a number above 0"),
+        ({"max_iter": 0}, "max_iter=0: expected None or a whole number above 0"),
         ({"tol": 0.0}, "tol=0.0"),
     ],
 )

@@ -41,11 +41,15 @@ std::int64_t whole_number(yyjson_val* value, const char* what) {
   return yyjson_get_sint(value);
 }
 
-void check_version(std::int64_t version, std::int64_t known, const std::string& what) {
-  if (version > known)
-    throw Failure(SILVERPRINT_NEWER_FORMAT, what + " " + std::to_string(version) + ", this silverprint reads " +
-                                                std::to_string(known) + ": upgrade silverprint");
-  if (version != known) damaged(what + " " + std::to_string(version) + ", which there is not");
+void check_version(yyjson_val* value, const char* name, std::uint64_t known, const std::string& what) {
+  const std::int64_t version = whole_number(value, name);
+  // What is not negative fills 64 bits.
+  const bool negative = yyjson_is_sint(value);
+  if (!negative && yyjson_get_uint(value) > known)
+    throw Failure(SILVERPRINT_NEWER_FORMAT, what + " " + std::to_string(yyjson_get_uint(value)) +
+                                                ", this silverprint reads " + std::to_string(known) +
+                                                ": upgrade silverprint");
+  if (version < 1) damaged(what + " " + std::to_string(version) + ", which there is not");
 }
 
 std::vector<std::string> parse_labels(yyjson_val* list) {
@@ -64,7 +68,7 @@ std::vector<std::string> parse_labels(yyjson_val* list) {
 }
 
 PictureRule parse_rule(yyjson_val* rule) {
-  check_version(whole_number(member(rule, "version"), "picture_rule.version"), 1, "made for picture rule version");
+  check_version(member(rule, "version"), "picture_rule.version", 1, "made for picture rule version");
   const auto side = [rule](const char* name) {
     const std::int64_t pixels = whole_number(member(rule, name), name);
     if (pixels < 1 || pixels > kLargestSide) damaged("its input is not between 1 and 16384 pixels wide and high");
@@ -89,7 +93,7 @@ ClassifierRecord parse_record(std::string_view json) {
       yyjson_read(json.data(), json.size(), YYJSON_READ_ALLOW_INF_AND_NAN));
   yyjson_val* root = yyjson_doc_get_root(document.get());
   if (!yyjson_is_obj(root)) damaged("its record is not a JSON object");
-  check_version(whole_number(member(root, "format_version"), "format_version"), kFormatVersion, "written in format");
+  check_version(member(root, "format_version"), "format_version", kFormatVersion, "written in format");
   if (const std::string kind = text(member(root, "kind"), "kind"); kind != "classifier")
     throw Failure(SILVERPRINT_INVALID_MODEL, "holds a " + kind + ", not a classifier");
   return {parse_labels(member(root, "labels")), parse_rule(member(root, "picture_rule"))};

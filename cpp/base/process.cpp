@@ -58,8 +58,10 @@ RuntimeLibrary* runtime = nullptr;
 
 }  // namespace
 
+bool was_forked() noexcept { return forked.load(std::memory_order_relaxed); }
+
 void check_process() {
-  if (forked.load(std::memory_order_relaxed))
+  if (was_forked())
     throw Error(ErrorCode::process,
                 "this process was forked from one that had used silverprint, whose threads did not come along; "
                 "start a new program instead (in Python: multiprocessing's \"spawn\" or \"forkserver\")");
@@ -97,11 +99,12 @@ const Kernels& kernels() {
 }
 
 RuntimeLibrary& runtime_library(const RuntimeSource& source) {
-  std::lock_guard lock(runtime_mutex);
+  // First of all: in a forked child the mutex may stay locked for ever.
   check_process();
+  std::lock_guard lock(runtime_mutex);
   if (runtime == nullptr) {
-    runtime = new RuntimeLibrary(source);
     forbid_fork();
+    runtime = new RuntimeLibrary(source);
   }
   if (!runtime->is(source))
     throw Error(ErrorCode::runtime, (source.base ? "the host's OrtApiBase" : source.path) +
@@ -112,6 +115,7 @@ RuntimeLibrary& runtime_library(const RuntimeSource& source) {
 RuntimeLibrary& runtime_library(const std::string& path) { return runtime_library(RuntimeSource{path}); }
 
 RuntimeLibrary* loaded_runtime_library() {
+  check_process();
   std::lock_guard lock(runtime_mutex);
   return runtime;
 }

@@ -12,6 +12,9 @@ struct RuntimeSource;
 
 // All that is shared by the whole process stands behind these functions, and nowhere else.
 
+// Whether this is a child of a fork whose parent had used the core.
+bool was_forked() noexcept;
+
 // Throws `process` in a child of a fork whose parent had used the core: threads do not survive one.
 void check_process();
 
@@ -33,7 +36,7 @@ const Kernels& kernels(Isa isa);
 RuntimeLibrary& runtime_library(const RuntimeSource& source);
 RuntimeLibrary& runtime_library(const std::string& path);
 
-// The library loaded before, or nullptr.
+// The library loaded before, or nullptr. Throws as check_process() does.
 RuntimeLibrary* loaded_runtime_library();
 
 }  // namespace silverprint

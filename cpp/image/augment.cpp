@@ -24,6 +24,18 @@ std::size_t mirrored(std::int64_t i, std::size_t size) {
   return static_cast<std::size_t>(i < n ? i : 2 * n - 1 - i);
 }
 
+// What a rule that crops keeps of a picture, in whole pixels.
+Pixels kept(const Pixels& picture, const PictureRule& rule) {
+  const Placement p = place(rule, picture.width, picture.height);
+  const auto whole = [](double v) { return static_cast<std::size_t>(std::lround(v)); };
+  const std::size_t left = std::min(whole(p.left), picture.width - 1), top = std::min(whole(p.top), picture.height - 1);
+  Pixels part = picture;
+  part.width = std::max<std::size_t>(whole(p.right), left + 1) - left;
+  part.height = std::max<std::size_t>(whole(p.bottom), top + 1) - top;
+  part.data += static_cast<std::ptrdiff_t>(top) * picture.row_stride + left * picture.channels();
+  return part;
+}
+
 Pixels crop(const Pixels& picture, const View& view) {
   SplitMix64 random(view.seed);
   const double area = draw(strength::kCropArea, view, random);
@@ -231,8 +243,13 @@ void flip(const PictureRule& rule, int number, const float* prepared, float* ten
 void prepare_view(const Pixels& picture, const PictureRule& rule, const View& view, const Kernels& kernels,
                   const float* prepared, float* tensor) {
   switch (view.augmentation) {
-    case Augmentation::crop:
-      return prepare(crop(picture, view), rule, kernels, tensor);
+    case Augmentation::crop: {
+      // A part of the square, not the square of a part, which would be smaller still.
+      const bool centre = rule.crop_and_scale == CropAndScale::center_crop;
+      PictureRule whole = rule;
+      if (centre) whole.crop_and_scale = CropAndScale::scale_fill;
+      return prepare(crop(centre ? kept(picture, rule) : picture, view), whole, kernels, tensor);
+    }
     case Augmentation::rotation:
       return rotate(rule, view, prepared, tensor);
     case Augmentation::blur:

@@ -17,8 +17,8 @@ struct View {
 // How strong each augmentation is, between two ends. Each of the four views of a picture draws from a
 // quarter of its own, so that together they cover the range.
 namespace strength {
-inline constexpr double kCropArea[] = {0.6, 1};     // share of the picture's area
-inline constexpr double kCropAspect = 4.0 / 3;      // most that the crop is wider or higher in proportion
+inline constexpr double kCropArea[] = {0.6, 1};     // share of the area that the rule keeps
+inline constexpr double kCropAspect = 1.15;         // most that the crop is wider or higher in proportion
 inline constexpr double kRotation[] = {-20, 20};    // degrees counter-clockwise
 inline constexpr double kBlur[] = {0.5, 1.5};       // standard deviation, in pixels where the shorter side is 224
 inline constexpr double kExposure[] = {-1, 1};      // stops: light times 2^stops
@@ -26,7 +26,7 @@ inline constexpr double kNoise[] = {2, 10};         // standard deviation, in le
 }  // namespace strength
 
 // The image tensor of a view of `picture`; `prepared` is that of the picture itself, and apart from
-// `tensor`. A crop is resampled from the picture, the others alter the prepared tensor; beyond its
+// `tensor`. A crop is a part of what the rule keeps of the picture, resampled from there; the others alter the prepared tensor; beyond its
 // edges stands its mirror image. What is computed in floating point are parameters of a view, which
 // are rounded to fixed point before they meet pixels: the same bytes on every instruction set.
 void prepare_view(const Pixels& picture, const PictureRule& rule, const View& view, const Kernels& kernels,

@@ -29,6 +29,8 @@ Extractor::Extractor(Session session, const PictureRule& rule) : session_(std::m
 
 std::vector<Tensor> Extractor::run(const Pixels& picture, const std::vector<std::string>& outputs,
                                    CancelToken& cancel, std::span<const View> views) const {
+  // First of all: in a forked child the mutex of the spare tensors may stay locked for ever.
+  check_process();
   cancel.check();
   AlignedVector<float> prepared = take_tensor();
   prepare(picture, rule_, kernels(), prepared.data());

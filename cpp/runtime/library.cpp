@@ -22,10 +22,12 @@ void disable_telemetry() {
 #endif
 }
 
+// Windows takes a plain std::string for text in the system's code page.
+std::filesystem::path from_utf8(const std::string& path) { return std::u8string(path.begin(), path.end()); }
+
 #if defined(_WIN32)
 const ort::ApiBase* open_library(const std::string& path) {
-  const std::filesystem::path file(std::u8string(path.begin(), path.end()));
-  HMODULE handle = LoadLibraryW(file.c_str());
+  HMODULE handle = LoadLibraryW(from_utf8(path).c_str());
   if (!handle) throw Error(ErrorCode::runtime, path + ": cannot be loaded; reinstall onnxruntime");
   using Entry = const ort::ApiBase* (*)();
   const auto entry = reinterpret_cast<Entry>(GetProcAddress(handle, "OrtGetApiBase"));
@@ -85,7 +87,7 @@ RuntimeLibrary::RuntimeLibrary(const RuntimeSource& source)
 bool RuntimeLibrary::is(const RuntimeSource& source) const {
   if (source.base) return source.base == base_;
   std::error_code ignored;
-  return source.path == path_ || std::filesystem::equivalent(source.path, path_, ignored);
+  return source.path == path_ || std::filesystem::equivalent(from_utf8(source.path), from_utf8(path_), ignored);
 }
 
 void RuntimeLibrary::check(ort::Status* status, ErrorCode code, const std::string& what) const {

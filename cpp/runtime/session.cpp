@@ -61,8 +61,15 @@ void append_provider(const RuntimeLibrary& library, ort::SessionOptions* options
 
 }  // namespace
 
+void Session::Release::operator()(ort::Session* session) const noexcept {
+  // The runtime would join threads that did not come along into a forked child and crash or wait
+  // for ever, even where a static destructor is what ends the session: there it is never released.
+  if (!was_forked()) api->release_session(session);
+}
+
 Session::Session(RuntimeLibrary& library, std::span<const char> model, const std::string& provider, int threads)
     : library_(&library), session_(nullptr, Release{&library.api()}) {
+  check_process();
   const ort::Api& api = library.api();
   Owned<ort::SessionOptions> options(api,
                                      [](const ort::Api& a, ort::SessionOptions* p) { a.release_session_options(p); });

@@ -44,7 +44,7 @@ class Session {
  private:
   struct Release {
     const ort::Api* api;
-    void operator()(ort::Session* session) const { api->release_session(session); }
+    void operator()(ort::Session* session) const noexcept;
   };
 
   TensorDescription describe(std::size_t index, bool input) const;

@@ -93,6 +93,7 @@ bool Adam::step(const CancelToken& cancel) {
     }
   }
   value /= static_cast<double>(rows * passes);
+  if (!std::isfinite(value)) throw Error(ErrorCode::invalid_argument, "the loss is no longer finite");
   ++next_.iteration;
   next_.values.push_back(value);
   if (next_.values.size() > kPatience) {

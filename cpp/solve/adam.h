@@ -8,7 +8,7 @@
 namespace silverprint {
 
 // Adam (Kingma and Ba, ICLR 2015) over shuffled batches; an iteration is one pass over the rows, or
-// several where they are few. The step length falls as 1 / sqrt(1 + iteration / 5), so that no total
+// several where they are few. The step length falls as 1 / (1 + iteration / 5), so that no total
 // need be known beforehand.
 class Adam {
  public:

@@ -6,6 +6,7 @@ Names and conventions here are scikit-learn's. Needs the extra: ``silverprint[sk
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, Self
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from silverprint import _core
+from silverprint.checks import real, whole
 from silverprint.classifier.parameters import L2_GRID, LogisticRegressor
 from silverprint.data.splits import folds
 from silverprint.errors import InvalidParameterError
@@ -180,14 +182,10 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         LogisticRegressor(l2=self.l2)
         if isinstance(self.class_weight, Mapping):
             for label, weight in self.class_weight.items():
-                if not weight > 0:
-                    raise InvalidParameterError(
-                        f"class_weight[{label!r}]", weight, "a positive number"
-                    )
-        if self.max_iter is not None and not self.max_iter >= 1:
-            raise InvalidParameterError("max_iter", self.max_iter, "None or a number above 0")
-        if not 0 < self.tol < 1:
-            raise InvalidParameterError("tol", self.tol, "a number above 0 and below 1")
+                real(f"class_weight[{label!r}]", weight, "a number from 1e-6 to 1e6", 1e-6, 1e6)
+        if self.max_iter is not None:
+            whole("max_iter", self.max_iter, "None or a whole number above 0", 1)
+        real("tol", self.tol, "a number above 0 and below 1", 1e-300, math.nextafter(1, 0))
 
     def decision_function(self, X: Any) -> Doubles:  # noqa: N803
         """Scores, float64 (n, k); of two classes (n,), positive where the second is answered."""

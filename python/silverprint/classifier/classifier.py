@@ -19,7 +19,7 @@ from silverprint.classifier.program import (
 )
 from silverprint.data.records import Records
 from silverprint.data.source import DataSource, StrPath
-from silverprint.errors import ExportError, InvalidParameterError
+from silverprint.errors import ExportError, InvalidParameterError, SilverprintError
 from silverprint.features.extraction import (
     FeatureBlock,
     FloatMatrix,
@@ -144,7 +144,8 @@ class ImageClassifier:
 
     def __getstate__(self) -> dict[str, Any]:
         # Sessions of the runtime stay in their process.
-        return {key: value for key, value in self.__dict__.items() if key != "_function"}
+        # A copy, because another thread may be making one.
+        return {key: value for key, value in self.__dict__.copy().items() if key != "_function"}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -227,12 +228,12 @@ class ImageClassifier:
         any probability. For those train a label such as "other" with examples.
 
         Raises:
-            InvalidParameterError: `precision` is not a share, no threshold reaches it, or the
-                model was trained without validation.
+            InvalidParameterError: `precision` is not a share, or no threshold reaches it.
+            SilverprintError: the model was trained without validation.
         """
         if self.validation_metrics is None:
-            raise InvalidParameterError(
-                "precision", precision, "a model that was trained with validation"
+            raise SilverprintError(
+                "this model was trained without validation, on whose answers a threshold is chosen"
             )
         return self.validation_metrics.confidence.threshold(precision)
 

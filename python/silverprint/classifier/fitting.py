@@ -219,7 +219,9 @@ class Search:
         self._path_index += 1
         self._fit_index = 0
         self._done = self._path_index == len(self._path) or self._worse >= _PATIENCE
-        if not self._done:
+        if self._done:
+            self._fits.clear()  # each holds a copy of its pictures
+        else:
             for fit in self._fits:
                 fit.set_l2(self._path[self._path_index])
 

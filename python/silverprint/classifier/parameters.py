@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import itertools
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import wraps
@@ -11,9 +12,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from silverprint.checks import real, whole
 from silverprint.data.rule import CROP_AND_SCALE
 from silverprint.data.source import DataSource
-from silverprint.data.splits import Split, check_seed
+from silverprint.data.splits import Split, checked_seed
 from silverprint.errors import InvalidDataError, InvalidParameterError, nearest
 from silverprint.features.augmentation import View, views_of
 from silverprint.features.extractor import FeatureExtractor
@@ -29,6 +31,13 @@ PERCEPTRON_L2_GRID = (0.1, 0.03, 0.01, 3e-3)
 
 MOST_PERCEPTRON_ITERATIONS = 60
 """Where `max_iterations` is None: its loss goes on falling after held-out answers stand still."""
+
+
+_MOST_WEIGHTS = 2**27
+"""Of a multilayer perceptron: training holds seven numbers for each."""
+
+_LEAST = sys.float_info.min
+_WEIGHTS = "a number from 1e-6 to 1e6"
 
 
 def _name_unknown(cls: type[Record]) -> type[Record]:
@@ -56,15 +65,16 @@ class _Head:
     class_weights: Literal["balanced"] | Mapping[str, float] | None
 
     def __post_init__(self) -> None:
-        if self.l2 != "auto" and not _is_positive(self.l2):
-            raise InvalidParameterError("l2", self.l2, "'auto' or a positive number")
+        if not isinstance(self.l2, str) or self.l2 != "auto":
+            allowed = "'auto' or a positive number, up to 1e6"
+            object.__setattr__(self, "l2", real("l2", self.l2, allowed, _LEAST, 1e6))
         weights = self.class_weights
         if isinstance(weights, Mapping):
-            for label, weight in weights.items():
-                if not _is_positive(weight):
-                    raise InvalidParameterError(
-                        f"class_weights[{label!r}]", weight, "a positive number"
-                    )
+            checked = {
+                label: real(f"class_weights[{label!r}]", weight, _WEIGHTS, 1e-6, 1e6)
+                for label, weight in weights.items()
+            }
+            object.__setattr__(self, "class_weights", checked)
         elif weights is not None and weights != "balanced":
             raise InvalidParameterError(
                 "class_weights", weights, "None, 'balanced' or {label: weight}"
@@ -142,13 +152,26 @@ class MultilayerPerceptron(_Head):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        sizes = self.layer_sizes
-        listed = isinstance(sizes, Sequence) and not isinstance(sizes, (str, bytes))
-        if not listed or not sizes or not all(type(n) is int and 1 <= n <= 65536 for n in sizes):
+        given, allowed = self.layer_sizes, "sizes of hidden layers from 1 to 65536, such as [256]"
+        if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__") or not len(given):
+            raise InvalidParameterError("layer_sizes", given, allowed)
+        sizes = tuple(whole("layer_sizes", size, allowed, 1, 65536) for size in given)
+        object.__setattr__(self, "layer_sizes", sizes)
+
+    def check_size(self, dimension: int, labels: int) -> None:
+        """Refuse layers that would take many gigabytes to train.
+
+        Raises:
+            InvalidParameterError: for `dimension` features and that many labels they would.
+        """
+        sizes = [dimension, *self.layer_sizes, labels]
+        weights = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+        if weights > _MOST_WEIGHTS:
             raise InvalidParameterError(
-                "layer_sizes", sizes, "sizes of hidden layers from 1 to 65536, such as [256]"
+                "layer_sizes",
+                self.layer_sizes,
+                f"at most {_MOST_WEIGHTS:,} weights, not {weights:,}",
             )
-        object.__setattr__(self, "layer_sizes", tuple(sizes))
 
 
 @_name_unknown
@@ -165,7 +188,8 @@ class ModelParameters:
             never saw it, and the final head is trained on all (a held-out share above 5,000
             pictures). `Split`: a share that the final head never sees. A `DataSource` (or what
             makes one): those pictures. None: no validation.
-        max_iterations: solver iterations of each fit at most; None: until converged.
+        max_iterations: solver iterations of each fit at most; None: until converged, and at most
+            `MOST_PERCEPTRON_ITERATIONS` of a multilayer perceptron.
         augmentation: options that give each training picture further views to learn from, any of
             `silverprint.features.augmentation.AUGMENTATIONS`; each costs extraction time.
         crop_and_scale: how pictures are brought to size, see `PictureRule`; None: as the
@@ -197,9 +221,10 @@ class ModelParameters:
                 self.classifier,
                 "LogisticRegressor(...) or MultilayerPerceptron([256])",
             )
-        limit = self.max_iterations
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise InvalidParameterError("max_iterations", limit, "None or a whole number above 0")
+        if self.max_iterations is not None:
+            allowed = "None or a whole number above 0"
+            limit = whole("max_iterations", self.max_iterations, allowed, 1)
+            object.__setattr__(self, "max_iterations", limit)
         if self.crop_and_scale is not None and self.crop_and_scale not in CROP_AND_SCALE:
             known = ", ".join(CROP_AND_SCALE)
             raise InvalidParameterError(
@@ -207,7 +232,7 @@ class ModelParameters:
                 self.crop_and_scale,
                 f"None or one of {known}{nearest(self.crop_and_scale, CROP_AND_SCALE)}",
             )
-        check_seed(self.seed)
+        object.__setattr__(self, "seed", checked_seed(self.seed))
         object.__setattr__(self, "augmentation", _augmentation(self.augmentation))
         object.__setattr__(self, "validation", _validation(self.validation))
 
@@ -245,8 +270,3 @@ def _validation(value: Any) -> Any:
     raise InvalidParameterError(
         "validation", value, f"'automatic', Split(...), a DataSource or None{hint}"
     )
-
-
-def _is_positive(value: object) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0  # type: ignore[arg-type,operator]

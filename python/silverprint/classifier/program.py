@@ -128,7 +128,9 @@ class ClassifierProgram:
     def advance(self, cancel: _core.runtime.CancelToken) -> None:
         if self.phase is Phase.INITIALIZED:
             # Looked up here, so that a broken installation shows before anything is read.
-            _ = self._parameters.extractor.function
+            dimension = self._parameters.extractor.function.dimension
+            if isinstance(self._parameters.classifier, MultilayerPerceptron):
+                self._parameters.classifier.check_size(dimension, len(self._data.labels))
             self.phase = Phase.EXTRACTING_FEATURES
         elif self.phase is Phase.EXTRACTING_FEATURES:
             self._extract(cancel)
@@ -230,6 +232,14 @@ class ClassifierProgram:
         needs_answers = parameters.validation == "automatic"
         if needs_answers or parameters.classifier.l2 == "auto":
             self._search = Search(self._problem, self._train_rows)
+        unseen = self._search.held_out if needs_answers and self._search else self._held_rows
+        asked = needs_answers or isinstance(parameters.validation, Split)
+        if asked and groups is not None and not len(unseen):
+            raise InvalidDataError(
+                self._data.origin,
+                "the pictures of each label are one group, so none can be held out; group by "
+                "something finer, or pass validation=None",
+            )
 
     def _train(self, cancel: _core.runtime.CancelToken) -> None:
         """One solver iteration."""
@@ -326,7 +336,7 @@ class ClassifierProgram:
             rows = self._search.held_out
             answers = self._search.answers[rows]
         if not len(rows):
-            _log.warning("no validation: every label has a single picture, or group of pictures")
+            _log.warning("no validation: every label has a single picture")
             return None
         paths = [features.paths[i] for i in rows]
         answers = tempered(answers, temperature)

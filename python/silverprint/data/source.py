@@ -18,7 +18,7 @@ from silverprint.data.scan import entries, is_picture, label_of, scan_label_fold
 from silverprint.data.splits import GroupBy
 from silverprint.data.stratified import divide
 from silverprint.data.table import Choice, Table, labelled_rows
-from silverprint.errors import InvalidDataError
+from silverprint.errors import InvalidDataError, InvalidParameterError
 
 if TYPE_CHECKING:
     from silverprint.data.frame import Frame
@@ -161,6 +161,10 @@ class DataSource:
             return data
         if isinstance(data, Mapping):
             return cls.files_by_label(data)
+        if hasattr(data, "columns") and hasattr(data, "iloc"):
+            raise InvalidParameterError(
+                "data", type(data).__name__, "a folder, a manifest, or DataSource.frame(...)"
+            )
         if is_manifest(as_path(data)):
             return cls.manifest(data)
         return cls.labeled_directories(data)

@@ -9,6 +9,8 @@ and its name in the same way (`units`).
 from __future__ import annotations
 
 import hashlib
+import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from silverprint.checks import real, whole
 from silverprint.data.units import Unit, folds_of_units, held_out_units, units_of
 from silverprint.errors import InvalidParameterError
 
@@ -48,8 +51,8 @@ class Split:
     group_by: GroupBy | None = None
 
     def __post_init__(self) -> None:
-        _check_ratio(self.ratio, lowest_included=False)
-        check_seed(self.seed)
+        object.__setattr__(self, "ratio", _checked_ratio(self.ratio, lowest_included=False))
+        object.__setattr__(self, "seed", checked_seed(self.seed))
         if self.group_by is not None:
             check_group_by(self.group_by)
 
@@ -140,10 +143,10 @@ def held_out(
         InvalidParameterError: `labels` or `groups` does not fit `digests`, or `ratio` or `seed` is
             not allowed.
     """
-    _check_ratio(ratio, lowest_included=True)
+    ratio = _checked_ratio(ratio, lowest_included=True)
     result = np.zeros(len(digests), np.bool_)
     if ratio == 0:
-        check_seed(seed)
+        checked_seed(seed)
         return result
     threshold = int(ratio * _HASHES)
     if groups is not None:
@@ -198,7 +201,7 @@ def _units(
 def _checked_labels(
     digests: Sequence[bytes], labels: npt.NDArray[np.integer], seed: int
 ) -> list[int]:
-    check_seed(seed)
+    checked_seed(seed)
     labels = np.asarray(labels)
     if labels.shape != (len(digests),) or labels.dtype.kind not in "iu":
         raise InvalidParameterError(
@@ -210,17 +213,19 @@ def _checked_labels(
     return numbers
 
 
-def _check_ratio(ratio: float, *, lowest_included: bool) -> None:
-    number = isinstance(ratio, (int, float)) and not isinstance(ratio, bool)
-    if not number or not (0 < ratio < 1 or (ratio == 0 and lowest_included)):
-        lowest = "0 or above" if lowest_included else "above 0"
-        raise InvalidParameterError("ratio", ratio, f"a number {lowest} and below 1")
+def _checked_ratio(ratio: float, *, lowest_included: bool) -> float:
+    lowest = "0 or above" if lowest_included else "above 0"
+    least = 0.0 if lowest_included else sys.float_info.min
+    return real("ratio", ratio, f"a number {lowest} and below 1", least, math.nextafter(1, 0))
 
 
-def check_seed(seed: object) -> None:
-    """Raise InvalidParameterError unless `seed` is a whole number."""
-    if type(seed) is not int:
-        raise InvalidParameterError("seed", seed, "a whole number")
+def checked_seed(seed: object) -> int:
+    """`seed` as an int.
+
+    Raises:
+        InvalidParameterError: it is no whole number.
+    """
+    return whole("seed", seed, "a whole number", -(2**64), 2**64)
 
 
 def check_group_by(group_by: object) -> None:

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from silverprint.checks import real
 from silverprint.data.reading import printable
-from silverprint.data.splits import check_seed
+from silverprint.data.splits import checked_seed
 from silverprint.errors import InvalidParameterError
 
 
@@ -27,7 +28,7 @@ def divide(
         InvalidParameterError: `seed` is no whole number, or a proportion not a positive one.
     """
     shares = _checked(proportions)
-    check_seed(seed)
+    seed = checked_seed(seed)
     if groups is None:
         part_of = _pictures(items, shares, seed)
     else:
@@ -107,14 +108,11 @@ def _checked(proportions: Sequence[float]) -> list[float]:
     allowed = "a list of positive numbers, such as [0.8, 0.2]"
     if isinstance(proportions, (str, bytes)) or not isinstance(proportions, Sequence):
         raise InvalidParameterError("proportions", proportions, allowed)
-    for share in proportions:
-        number = isinstance(share, (int, float)) and not isinstance(share, bool)
-        if not number or not math.isfinite(share) or share <= 0:
-            raise InvalidParameterError("proportions", proportions, allowed)
-    total = math.fsum(proportions)
-    if not proportions or not math.isfinite(total):
+    if not proportions:
         raise InvalidParameterError("proportions", proportions, allowed)
-    return [share / total for share in proportions]
+    shares = [real("proportions", share, allowed, 1e-9, 1e9) for share in proportions]
+    total = math.fsum(shares)
+    return [share / total for share in shares]
 
 
 def _sizes(count: int, shares: Sequence[float]) -> list[int]:

@@ -7,7 +7,7 @@ random, for each of four views from a quarter of the range of its own (`strength
 ========  ========================================================================  =====
 option    a view is the picture                                                     views
 ========  ========================================================================  =====
-crop      cut to 60 to 100 % of its area, up to 4/3 wider or higher in proportion       4
+crop      60 to 100 % of what the rule keeps, up to 1.15 times wider or higher           4
 rotation  turned by up to 20 degrees either way; mirrored beyond the edges              4
 blur      blurred with a Gaussian of 0.5 to 1.5 pixels, at 224 pixels a side            4
 exposure  darkened or lightened by up to one stop, in linear light                      4

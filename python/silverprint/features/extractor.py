@@ -248,7 +248,8 @@ class CustomFeatureExtractor(FeatureExtractor):
 
     def __getstate__(self) -> dict[str, Any]:
         # Sessions of the runtime stay in their process.
-        return {key: value for key, value in self.__dict__.items() if key != "function"}
+        # A copy, because another thread may be making one.
+        return {key: value for key, value in self.__dict__.copy().items() if key != "function"}
 
     @once
     def backbone(self) -> Backbone:

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Self, TypeVar, overload
+from weakref import WeakValueDictionary
 
 Value = TypeVar("Value")
 
 
-class once(cached_property[Value]):  # noqa: N801
-    """``functools.cached_property`` with a lock, which it has had no more since Python 3.12."""
+class _Locks:
+    """A lock for each instance that is being waited for, by its id; nothing is left of it after."""
 
-    def __init__(self, make: Callable[[Any], Value]) -> None:
-        super().__init__(make)
-        self._making = threading.RLock()
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._by_id: WeakValueDictionary[int, threading.RLock] = WeakValueDictionary()
+
+    def of(self, instance: object) -> threading.RLock:
+        """Shared by all threads that hold it at one time."""
+        with self._guard:
+            return self._by_id.setdefault(id(instance), threading.RLock())
+
+
+_locks = _Locks()
+
+
+class once(cached_property[Value]):  # noqa: N801
+    """``functools.cached_property`` with a lock of its own for each instance.
+
+    The standard one holds one lock for all instances, or since Python 3.12 none.
+    """
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
@@ -26,5 +43,20 @@ class once(cached_property[Value]):  # noqa: N801
         """The value; an instance that has it does not come here."""
         if instance is None:
             return self
-        with self._making:
-            return super().__get__(instance, owner)
+        assert self.attrname is not None
+        values = instance.__dict__
+        with _locks.of(instance):
+            if self.attrname not in values:
+                values[self.attrname] = self.func(instance)
+            value: Value = values[self.attrname]
+            return value
+
+
+def _forget_locks() -> None:
+    global _locks
+    _locks = _Locks()
+
+
+if sys.platform != "win32":
+    # A forked child lacks the threads that held them.
+    os.register_at_fork(after_in_child=_forget_locks)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from silverprint.checks import real
 from silverprint.errors import InvalidParameterError
 
 BINS = 150
@@ -176,9 +177,7 @@ class Confidence:
             InvalidParameterError: `precision` is not a share, no threshold reaches it, or no
                 answers were counted.
         """
-        number = isinstance(precision, (int, float)) and not isinstance(precision, bool)
-        if not number or not 0 < precision <= 1:
-            raise InvalidParameterError("precision", precision, "a share above 0, up to 1")
+        precision = real("precision", precision, "a share above 0, up to 1", _LEAST, 1)
         total = sum(self.counts)
         if not total:
             raise InvalidParameterError(

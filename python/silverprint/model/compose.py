@@ -82,7 +82,13 @@ class ClassifierRecord:
         """
         record = json.loads(text)
         version = record["format_version"]
-        if version != FORMAT_VERSION:
+        if type(version) is not int:
+            raise ValueError("format_version is not a whole number; the file is damaged")
+        if version < 1:
+            raise ValueError(
+                f"written in format {version}, which there is not; the file is damaged"
+            )
+        if version > FORMAT_VERSION:
             raise ValueError(
                 f"written in format {version}, this silverprint reads {FORMAT_VERSION}: "
                 "pip install --upgrade silverprint"

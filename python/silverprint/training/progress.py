@@ -25,7 +25,7 @@ class Progress:
 
     Attributes:
         phase: what it is doing.
-        item_count: pictures read while extracting, solver iterations while training.
+        item_count: pictures read while extracting, fits of the head finished while training.
         total_item_count: how many there will be; None where that is not known.
         elapsed: seconds since the job started.
         phase_elapsed: seconds since the phase started.

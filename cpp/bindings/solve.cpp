@@ -197,7 +197,7 @@ void bind_solve(py::module_& module) {
   py::class_<MultilayerPerceptron, HeadSolver>(module, "MultilayerPerceptron",
                                                "Hidden layers of rectified linear units, then a softmax.")
       .def(py::init(&make_perceptron), py::arg("features"), py::arg("rows"), py::arg("labels"), py::arg("classes"),
-           py::arg("layer_sizes"), py::arg("l2"), py::arg("weights") = py::none(), py::arg("tolerance") = 2e-2,
+           py::arg("layer_sizes"), py::arg("l2"), py::arg("weights") = py::none(), py::arg("tolerance") = 0.1,
            py::arg("seed") = 0, py::arg("threads") = 0, rows)
       .def("state", &get_perceptron_state, "All that the next step depends on, as a dict of arrays and numbers.")
       .def("restore", &set_perceptron_state, py::arg("state"), "Continue from a state(), bit for bit.");

@@ -98,7 +98,7 @@ class MultilayerPerceptron(HeadSolver):
         layer_sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
         l2: typing.SupportsFloat | typing.SupportsIndex,
         weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
-        tolerance: typing.SupportsFloat | typing.SupportsIndex = 0.02,
+        tolerance: typing.SupportsFloat | typing.SupportsIndex = 0.1,
         seed: typing.SupportsInt | typing.SupportsIndex = 0,
         threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None:

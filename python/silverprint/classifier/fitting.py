@@ -32,7 +32,7 @@ MOST_FOR_FOLDS = 5000
 
 _SEARCH_TOLERANCE = 1e-4
 _FINAL_TOLERANCE = 1e-6
-_PERCEPTRON_TOLERANCE = 0.02
+_PERCEPTRON_TOLERANCE = 0.1
 _UNTESTED_L2 = 0.1
 """The l2 where no picture can be held out to choose one: every label has a single picture."""
 

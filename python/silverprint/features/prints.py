@@ -56,7 +56,7 @@ class ScenePrint(FeatureExtractor):
         # The graph is in every installation, sessions of the runtime stay in their process.
         return {
             key: value
-            for key, value in self.__dict__.items()
+            for key, value in self.__dict__.copy().items()
             if key not in ("backbone", "function")
         }
 

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'wait; rm -rf "$work"' EXIT
 unset SILVERPRINT_ISA SILVERPRINT_THREADS CXXFLAGS LDFLAGS
 export CXX=g++
 
@@ -22,6 +22,9 @@ export UBSAN_OPTIONS=print_stacktrace=1
 for program in kernels pictures solvers threads c_api; do
   ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 "$work/asan/$program"
 done
+
+build tsan thread "threads c_api" &  # while the tests, which use one core, run
+tsan=$!
 
 # The interpreter is not instrumented and keeps memory on purpose, so leaks are looked for above only;
 # its libraries expect malloc to fail rather than abort. libstdc++ comes early because the sanitizer
@@ -41,7 +44,8 @@ assert _core.__file__.startswith(sys.argv[1]), f"{_core.__file__} is not the one
 END
 LD_PRELOAD=$preload python -m pytest -q -p no:cacheprovider \
   tests/test_kernels.py tests/test_image_prepare.py tests/test_augmentation.py \
-  tests/test_logistic_regression.py tests/test_runtime.py tests/test_process.py || passed=no
+  tests/test_logistic_regression.py tests/test_multilayer_perceptron.py tests/test_runtime.py \
+  tests/test_process.py || passed=no
 # A finding in a process that a test starts counts, too, whatever the test makes of it.
 if compgen -G "$work/report*" >/dev/null; then
   cat "$work"/report*
@@ -50,7 +54,7 @@ fi
 [ -z "${passed:-}" ] || exit 1
 unset ASAN_OPTIONS UBSAN_OPTIONS PYTHONPATH PYTHONMALLOC
 
-build tsan thread "threads c_api"
+wait "$tsan"
 for program in threads c_api; do
   TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 "$work/tsan/$program"
 done

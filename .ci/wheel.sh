@@ -4,8 +4,9 @@
 #
 # Released wheels are built by cibuildwheel in a manylinux_2_28 image. Where there is no container
 # engine and glibc is newer, g++ binds to symbols that glibc 2.28 lacks; zig's clang links against
-# the symbols of 2.28 and puts the C++ library inside. zig has no __cpu_model, which
-# __builtin_cpu_supports reads; the one in libgcc's static part needs nothing else.
+# the symbols of 2.28 and puts the C++ library inside. Two things come from libgcc: __cpu_model, which
+# __builtin_cpu_supports reads and zig lacks; and the unwinder, which must be the process's own, for
+# Python ends its daemon threads by unwinding them.
 set -euo pipefail
 [ $# = 1 ] || { echo "usage: $0 folder" >&2; exit 2; }
 mkdir -p "$1"
@@ -19,7 +20,9 @@ for tool in cc c++; do
     "$(command -v python)" "$tool" "$(uname -m)" >"$work/$tool"
   chmod +x "$work/$tool"
 done
-CC=$work/cc CXX=$work/c++ LDFLAGS=$(g++ -print-libgcc-file-name) \
+# libgcc_s itself may need a newer glibc: that of the machine it runs on.
+libgcc="$(g++ -print-libgcc-file-name) $(g++ -print-file-name=libgcc_s.so.1)"
+CC=$work/cc CXX=$work/c++ LDFLAGS="$libgcc -Wl,--allow-shlib-undefined" \
   python -m build --outdir "$work" . >"$work/log" 2>&1 || { tail -50 "$work/log"; exit 1; }
 auditwheel repair --only-plat --plat "$platform" -w "$out" "$work"/*.whl >"$work/log" 2>&1 ||
   { cat "$work/log"; exit 1; }

@@ -426,7 +426,7 @@ def test_missing_weights_are_named(extractor: Make, tmp_path: Path) -> None:
         ({"offset": 2**70}, "cut short or belongs to another model"),
         ({"offset": "start"}, "unreadable offset or length"),
         ({"length": "1e3"}, "unreadable offset or length"),
-        ({"length": 100}, "kernel"),
+        ({"length": 100}, "model.onnx: "),  # then ONNX Runtime's words, which differ by version
     ],
 )
 def test_weights_must_lie_within_their_file(

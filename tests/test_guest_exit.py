@@ -60,7 +60,7 @@ job.result()
     "another thread's result": """
 job = Job(Program())
 assert started.wait(60)
-waiter = threading.Thread(target=lambda: job.wait())
+waiter = threading.Thread(target=lambda: job.wait(), daemon=True)
 waiter.start()
 print("ready", flush=True)
 try:

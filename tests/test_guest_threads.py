@@ -192,6 +192,6 @@ def test_a_thousand_cycles_leave_nothing_behind(kind: str, path: Path, tmp_path:
     for _ in range(CYCLES):
         cycle()
     after = state()
-    # A kilobyte a cycle would be a megabyte; sessions of this graph take about forty.
-    assert after[0] - before[0] < 1 << 20
+    # Sessions of this graph that stayed would take forty megabytes; allocators keep some of their own.
+    assert after[0] - before[0] < 4 << 20
     assert after[1:] == before[1:]

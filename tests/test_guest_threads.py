@@ -192,6 +192,6 @@ def test_a_thousand_cycles_leave_nothing_behind(kind: str, path: Path, tmp_path:
     for _ in range(CYCLES):
         cycle()
     after = state()
-    # Sessions of this graph that stayed would take forty megabytes; allocators keep some of their own.
+    # Sessions of this graph that stayed would take forty megabytes; allocators keep some memory.
     assert after[0] - before[0] < 4 << 20
     assert after[1:] == before[1:]

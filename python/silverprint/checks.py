@@ -6,6 +6,8 @@ import math
 import operator
 from numbers import Real
 
+import numpy as np
+
 from silverprint.errors import InvalidParameterError
 
 
@@ -33,7 +35,7 @@ def whole(name: str, value: object, allowed: str, least: int, most: int | None =
         InvalidParameterError: it is no whole number, or outside; `allowed` says what is expected.
     """
     try:
-        number = least - 1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+        number = least - 1 if isinstance(value, (bool, np.bool_)) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = least - 1
     if number < least or (most is not None and number > most):

@@ -20,10 +20,10 @@ import plain_perceptron
 from common import note, say
 from perceptron_tables import FOLDS, OURS, Folded, Run, SetRuns
 from plain_perceptron import Fit, Fitted
-from shared_sets import QUICK_SETS, SplitFeatures, find_sets, split_features
+from shared_sets import QUICK_SETS, SplitFeatures, extractors, find_sets, split_features
 
 if TYPE_CHECKING:
-    from silverprint.features.extractor import FeatureExtractor
+    pass
 
 _UNITS = 256
 
@@ -55,17 +55,6 @@ def main() -> None:
         args.output.write_text(report, encoding="utf-8")
 
 
-def extractors(data: Path) -> dict[str, FeatureExtractor]:
-    """The shared backbone and the built-in print."""
-    import silverprint as sp
-
-    mobilenet = data / "weights" / "mobilenetv2_float.onnx"
-    return {
-        "MobileNetV2": sp.CustomFeatureExtractor(mobilenet, output_name="features"),
-        "ScenePrint": sp.ScenePrint(),
-    }
-
-
 def measure(name: str, data: SplitFeatures, args: argparse.Namespace) -> SetRuns:
     """Every contender with every seed, in turns; then in folds."""
     fits = {OURS: lambda x, y, seed: ours(data.labels, x, y, seed)}
@@ -95,11 +84,13 @@ def rivals() -> dict[str, plain_perceptron.Make]:
 def ours(labels: tuple[str, ...], features: np.ndarray, truth: np.ndarray, seed: int) -> Fitted:
     """The final fit of an `ImageClassifier` without augmentation."""
     from silverprint import MultilayerPerceptron, _core
-    from silverprint.classifier.fitting import Problem, final_fit
+    from silverprint.classifier.fit import Fit
+    from silverprint.classifier.problem import Problem
 
     classifier = MultilayerPerceptron([_UNITS])
-    problem = Problem(features, 0, truth, [], None, labels, classifier, None, seed)
-    fit = final_fit(problem, np.arange(len(truth)), float(classifier.l2))
+    rows = np.arange(len(truth))
+    problem = Problem(features, rows, 0, truth, [], None, labels, classifier, None, seed)
+    fit = Fit(problem, rows, float(classifier.l2), final=True)
     cancel = _core.runtime.CancelToken()
     while fit.step(cancel):
         pass

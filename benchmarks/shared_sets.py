@@ -39,6 +39,17 @@ def sources(folder: Path) -> tuple[DataSource, DataSource]:
     return found[0], found[1]
 
 
+def extractors(data: Path) -> dict[str, FeatureExtractor]:
+    """The shared backbone and the built-in print."""
+    import silverprint as sp
+
+    mobilenet = data / "weights" / "mobilenetv2_float.onnx"
+    return {
+        "MobileNetV2": sp.CustomFeatureExtractor(mobilenet, output_name="features"),
+        "ScenePrint": sp.ScenePrint(),
+    }
+
+
 @dataclass(frozen=True)
 class SplitFeatures:
     """Features float32 (n, d) of both parts, and indices of labels int32 (n,)."""

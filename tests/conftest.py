@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user() -> Iterator[None]:
+    """What fixtures of whole modules do is not cached."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SILVERPRINT_CACHE", "off")
+        patch.delenv("SILVERPRINT_CACHE_SIZE", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a feature cache of its own, in a folder that does not exist yet."""
+    folder = tmp_path_factory.getbasetemp() / f"cache-{next(_numbers)}"
+    monkeypatch.setenv("SILVERPRINT_CACHE", str(folder))
 
 
 @pytest.fixture(scope="session")

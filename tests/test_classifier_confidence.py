@@ -59,7 +59,7 @@ class TestTemperature:
         self, mixed: Path, model: sp.ImageClassifier, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            "silverprint.classifier.program.fit_temperature", lambda answers, truth: 1.0
+            "silverprint.classifier.evaluation.fit_temperature", lambda answers, truth: 1.0
         )
         raw = train(mixed)
         assert raw.record.head["temperature"] == 1.0
@@ -80,7 +80,7 @@ class TestTemperature:
             seen.append((answers, truth))
             return fit_temperature(answers, truth)
 
-        monkeypatch.setattr("silverprint.classifier.program.fit_temperature", spy)
+        monkeypatch.setattr("silverprint.classifier.evaluation.fit_temperature", spy)
         assert train(mixed).record == model.record
         ((answers, truth),) = seen
         assert answers.shape == (120, 2)

@@ -13,12 +13,20 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 import silverprint as sp
-from silverprint.classifier import fitting
-from silverprint.classifier.fitting import Fit, Problem, Search, final_fit
+from silverprint.classifier.fit import Fit
 from silverprint.classifier.parameters import L2_GRID, LogisticRegressor
+from silverprint.classifier.problem import FOLDS, MOST_FOR_FOLDS, Problem
+from silverprint.classifier.search import Search
 from silverprint.data.splits import folds, held_out
 from support.classifier_sets import draw, draw_set
-from support.fitting_problems import CANCEL, clusters, fitted, scikit_learn_answers, searched
+from support.fitting_problems import (
+    CANCEL,
+    clusters,
+    final_fit,
+    fitted,
+    scikit_learn_answers,
+    searched,
+)
 
 
 @pytest.mark.parametrize("spread", [0.7, 1.2, 3.0])
@@ -43,7 +51,7 @@ def test_the_answers_kept_are_those_of_the_chosen_l2() -> None:
 def test_a_given_l2_is_not_searched_for_but_gives_out_of_fold_answers() -> None:
     search = searched(clusters(l2=0.5))
     assert search.l2 == 0.5
-    assert search.total == fitting.FOLDS
+    assert search.total == FOLDS
     assert search.held_out.tolist() == list(range(240))
 
 
@@ -55,7 +63,7 @@ def test_the_search_ends_after_two_worse_values_in_a_row(caplog: pytest.LogCaptu
         search = searched(given)
     assert search.l2 == L2_GRID[0]
     assert len(caplog.messages) == 3
-    assert search.done == search.total == len(L2_GRID) * fitting.FOLDS
+    assert search.done == search.total == len(L2_GRID) * FOLDS
 
 
 def test_progress_of_the_search_only_grows_to_its_total() -> None:
@@ -129,20 +137,20 @@ def test_one_label_left_is_certain() -> None:
 
 
 def test_above_the_most_for_folds_one_share_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "MOST_FOR_FOLDS", 239)
+    monkeypatch.setattr("silverprint.classifier.problem.MOST_FOR_FOLDS", 239)
     given = clusters()
     search = searched(given)
     golden = np.flatnonzero(held_out(given.digests, given.truth, 1 / 5, given.seed))
     assert search.held_out.tolist() == golden.tolist()
     assert 30 <= len(golden) <= 66
     assert search.total == len(L2_GRID)
-    monkeypatch.setattr(fitting, "MOST_FOR_FOLDS", 240)
+    monkeypatch.setattr("silverprint.classifier.problem.MOST_FOR_FOLDS", 240)
     assert len(searched(given).held_out) == 240
 
 
 def test_5000_pictures_are_the_most_for_folds() -> None:
-    assert fitting.MOST_FOR_FOLDS == 5000
-    assert fitting.FOLDS == 5
+    assert MOST_FOR_FOLDS == 5000
+    assert FOLDS == 5
 
 
 def test_adding_pictures_leaves_the_folds_of_others() -> None:
@@ -208,6 +216,7 @@ def test_labels_that_are_easily_told_apart_take_few_iterations(noise: float) -> 
     features = np.where(truth[:, None] == 1, direction, -direction)
     easy = Problem(
         (features + noise * rng.normal(size=(16, 800))).astype(np.float32),
+        np.arange(16),
         0,
         truth,
         [bytes([i]) for i in range(16)],

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from silverprint.classifier import fitting
-from silverprint.classifier.fitting import final_fit
 from silverprint.classifier.parameters import (
     L2_GRID,
     MOST_PERCEPTRON_ITERATIONS,
@@ -14,7 +12,8 @@ from silverprint.classifier.parameters import (
     LogisticRegressor,
     MultilayerPerceptron,
 )
-from support.fitting_problems import CANCEL, clusters, fitted, searched
+from silverprint.classifier.problem import FOLDS
+from support.fitting_problems import CANCEL, clusters, final_fit, fitted, searched
 
 EVERY = np.arange(240)
 SMALL = MultilayerPerceptron([8])
@@ -31,14 +30,14 @@ def test_auto_takes_the_l2_whose_own_search_has_the_least_log_loss(spread: float
     search = searched(clusters(spread=spread, classifier=MultilayerPerceptron([8], "auto")))
     assert search.l2 == min(losses, key=losses.__getitem__)
     assert search.answers.tobytes() == alone[search.l2].answers.tobytes()
-    assert search.total == len(PERCEPTRON_L2_GRID) * fitting.FOLDS
+    assert search.total == len(PERCEPTRON_L2_GRID) * FOLDS
     assert search.done == search.total
 
 
 def test_the_default_l2_is_not_searched_for() -> None:
     search = searched(clusters(classifier=SMALL))
     assert search.l2 == 0.02
-    assert search.total == fitting.FOLDS
+    assert search.total == FOLDS
     assert search.held_out.tolist() == EVERY.tolist()
 
 
@@ -123,7 +122,7 @@ def test_max_iterations_holds_anew_for_each_l2_of_a_search(
     counts = []
     for l2 in (0.1, 1e-4):
         fit.set_l2(l2)
-        steps = 0
+        steps = 1
         while fit.step(CANCEL):
             steps += 1
         counts.append(steps)
@@ -139,7 +138,7 @@ def test_without_a_limit_a_perceptron_ends_at_one_of_its_own(
     usual = fitted(final_fit(given, EVERY, 1e-4))
     assert usual.converged
     assert 5 < usual.iterations < MOST_PERCEPTRON_ITERATIONS
-    monkeypatch.setattr(fitting, "MOST_PERCEPTRON_ITERATIONS", 5)
+    monkeypatch.setattr("silverprint.classifier.fit.MOST_PERCEPTRON_ITERATIONS", 5)
     short = fitted(final_fit(given, EVERY, 1e-4))
     assert (short.iterations, short.converged, short.stopped_early) == (5, False, False)
 

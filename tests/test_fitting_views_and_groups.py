@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from silverprint.classifier import fitting
-from silverprint.classifier.fitting import Fit, Problem, final_fit
+from silverprint.classifier.fit import Fit
 from silverprint.classifier.parameters import LogisticRegressor, MultilayerPerceptron
+from silverprint.classifier.problem import FOLDS, Problem, Rows
+from silverprint.classifier.search import Search
 from silverprint.data.splits import folds
 from support.fitting_problems import (
     CANCEL,
     clusters,
+    final_fit,
     fitted,
     scikit_learn_answers,
     searched,
@@ -44,7 +46,7 @@ def test_views_of_a_held_out_picture_train_no_head_that_answers_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its views are the picture itself: a head that saw one would know the answer."""
-    monkeypatch.setattr(fitting, "MOST_FOR_FOLDS", most_for_folds)
+    monkeypatch.setattr("silverprint.classifier.problem.MOST_FOR_FOLDS", most_for_folds)
     plain = without_sense(classifier)
     given = with_views(plain, np.repeat(plain.features[:, None], 3, axis=1))
     every = np.arange(200)
@@ -77,6 +79,7 @@ def test_a_fit_with_one_view_each_is_one_to_twice_as_many_pictures(
     given = with_views(plain, rng.normal(size=(60, 1, 12)).astype(np.float32))
     repeated = replace(
         given,
+        positions=np.arange(120),
         views=0,
         truth=np.repeat(given.truth, 2),
         digests=[bytes([i]) for i in range(120)],
@@ -117,7 +120,7 @@ def test_a_group_is_never_divided_between_training_and_held_out(
 ) -> None:
     """Pictures of a group are nearly alike and have one label, drawn at random: a head that saw
     some of a group knows the others."""
-    monkeypatch.setattr(fitting, "MOST_FOR_FOLDS", most_for_folds)
+    monkeypatch.setattr("silverprint.classifier.problem.MOST_FOR_FOLDS", most_for_folds)
     rng = np.random.default_rng(8)
     group = np.repeat(np.arange(50), 4)
     truth = rng.integers(0, 2, 50).astype(np.int32)[group]
@@ -145,18 +148,18 @@ def test_groups_of_the_rows_that_take_part_are_the_ones_that_count(
     """A search over some of the pictures, as with `Split`, keeps their own groups together."""
     trained: list[npt.NDArray[np.int64]] = []
 
-    def seen(problem: Problem, pictures: fitting.Rows, l2: float, *, final: bool) -> Fit:
+    def seen(problem: Problem, pictures: Rows, l2: float, *, final: bool) -> Fit:
         trained.append(pictures)
         return Fit(problem, pictures, l2, final=final)
 
-    monkeypatch.setattr(fitting, "Fit", seen)
+    monkeypatch.setattr("silverprint.classifier.search.Fit", seen)
     group = np.random.default_rng(2).permutation(np.repeat(np.arange(30), 8))
     given = clusters(groups=[f"group {i}" for i in group], l2=0.1)
     rows = np.flatnonzero(group % 3 > 0)
-    search = fitting.Search(given, rows)
+    search = Search(given, rows)
     while search.step(CANCEL):
         pass
-    assert len(trained) == fitting.FOLDS
+    assert len(trained) == FOLDS
     for pictures in trained:
         held = np.setdiff1d(rows, pictures)
         assert set(pictures) < set(rows)

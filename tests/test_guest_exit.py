@@ -39,7 +39,9 @@ def compute(cancel=None):
 
 class Program:
     phase, item_count, total_item_count, metrics = Phase.TRAINING, 0, None, {}
+    iteration = 0
     advance = staticmethod(compute)
+    def save(self): return ()
     def close(self): pass
 
 def ready(*ignored):
@@ -56,6 +58,12 @@ job = Job(Program())
 assert started.wait(60)
 print("ready", flush=True)
 job.result()
+""",
+    "events": """
+job = Job(Program())
+assert started.wait(60)
+print("ready", flush=True)
+for event in job: pass
 """,
     "another thread's result": """
 job = Job(Program())
@@ -127,6 +135,11 @@ thread.start(); thread.join(); assert started.wait(60)
 threading.Thread(target=lambda: Job(Program()).result(), daemon=True).start()
 assert started.wait(60)
 """,
+    "daemon threads read the events of a job": """
+job = Job(Program())
+for _ in range(3): threading.Thread(target=lambda: print(len(list(job))), daemon=True).start()
+assert started.wait(60)
+""",
     "daemon threads extract again and again": """
 def work():
     while True:
@@ -142,6 +155,16 @@ assert started.wait(60)
     "atexit extracts": "atexit.register(lambda: print(extractor.extract(pictures[:3]).shape))",
     "atexit extracts after us": "late.append(lambda: print(extractor.extract(pictures[:3]).shape))",
     "atexit starts a job after us": "late.append(lambda: (Job(Program()), started.wait(60)))",
+    "a job extracts while the program ends": """
+from silverprint.features import shutdown
+class Extracts(Program):
+    def advance(self, cancel):
+        started.set()
+        assert shutdown._exiting.wait(60)
+        print(extractor.extract(pictures[:3]).shape)
+job = Job(Extracts())
+assert started.wait(60)
+""",
     "sys.exit in a callback of the extraction": """
 extractor.extract(pictures, progress=lambda done, total: done > 9 and sys.exit(0))
 """,

@@ -108,10 +108,12 @@ def test_a_fork_does_not_end_the_job_of_its_parent() -> None:
 
         class Program:
             phase, item_count, total_item_count, metrics = Phase.TRAINING, 0, None, {}
+            iteration = 0
             go_on = threading.Event()
             def advance(self, cancel):
                 assert self.go_on.wait(60)
                 self.phase = Phase.DONE
+            def save(self): return ()
             def result(self): return "answer"
             def close(self): pass
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,10 @@ import pytest
 
 import silverprint as sp
 from silverprint._core.runtime import CancelToken
-from silverprint.classifier import program as classifier_program
-from silverprint.classifier.fitting import Fit
+from silverprint.classifier.program import ClassifierProgram
 from silverprint.features import extraction
-from silverprint.training import job as job_module
-from silverprint.training.display import Lines, describe, result_of
+from silverprint.training import events
+from silverprint.training.display import Lines, result_of
 from silverprint.training.job import Job
 from silverprint.training.progress import Phase, Progress
 from support.children import run_python
@@ -33,6 +32,13 @@ PHASES = ["initialized", "extracting_features", "training", "evaluating", "done"
 
 def our_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("silverprint-")]
+
+
+class Interrupted(SimpleQueue[None]):
+    """What a waiting thread waits for, when Ctrl-C comes."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
 
 
 @pytest.fixture(autouse=True)
@@ -87,11 +93,13 @@ def test_a_job_that_ends_just_when_the_wait_does_has_a_result(
     gate = Gate()
     job = Job(Steps(gate))
 
-    def ends_late(futures: list[Future[str]], timeout: float | None = None) -> None:
-        gate.opened.set()
-        job._thread.join(PATIENCE)
+    class EndsLate(SimpleQueue[None]):
+        def get(self, block: bool = True, timeout: float | None = None) -> None:
+            gate.opened.set()
+            job._thread.join(PATIENCE)
+            raise Empty
 
-    monkeypatch.setattr(job_module, "wait", ends_late)
+    monkeypatch.setattr(events, "SimpleQueue", EndsLate)
     assert job.result() == "answer"
 
 
@@ -165,10 +173,7 @@ def test_ctrl_c_while_waiting_cancels_the_job_and_waits_for_its_end(
     program = Steps(until_cancelled)
     job = Job(program)
 
-    def interrupt(futures: list[Future[str]], timeout: float | None = None) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(job_module, "wait", interrupt)
+    monkeypatch.setattr(events, "SimpleQueue", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         job.result()
     assert job.is_cancelled
@@ -197,12 +202,12 @@ def test_jobs_can_be_awaited_together_and_errors_come_through() -> None:
 
 
 def test_progress_in_numbers() -> None:
-    progress = Progress(Phase.TRAINING, 3, 12, elapsed=9.0, phase_elapsed=6.0)
+    progress = Progress(Phase.TRAINING, 3, 12, rate=0.5)
     assert progress.fraction == 0.25
-    assert progress.rate == 0.5
     assert progress.remaining == 18.0
     unknown = Progress(Phase.EVALUATING)
     assert (unknown.fraction, unknown.rate, unknown.remaining) == (None, None, None)
+    assert Progress(Phase.TRAINING, 3, 12, rate=0.0).remaining is None
     assert Progress(Phase.DONE).fraction == 1.0
 
 
@@ -271,8 +276,11 @@ def test_pictures_read_are_never_counted_back(
 class _MovesOn(Steps):
     """A program that goes from reading pictures to training while it is being looked at."""
 
+    watched = False
+
     def __getattribute__(self, name: str) -> Any:
-        if name == "item_count" and object.__getattribute__(self, "phase") == PHASES[1]:
+        look = object.__getattribute__
+        if name == "item_count" and look(self, "watched") and look(self, "phase") == PHASES[1]:
             self.phase, self.item_count = Phase.TRAINING, 0
         return object.__getattribute__(self, name)
 
@@ -283,6 +291,7 @@ def test_a_look_at_the_progress_never_mixes_two_phases() -> None:
     program.item_count = 480
     job = Job(program)
     assert gate.reached.wait(PATIENCE)
+    program.watched = True
     progress = job.progress
     program.item_count = 0
     gate.opened.set()
@@ -315,40 +324,22 @@ def test_cancelling_while_pictures_are_read(
     assert job.phase is Phase.EXTRACTING_FEATURES
 
 
-def test_cancelling_between_blocks_stops_the_readers(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(classifier_program, "BLOCK_SIZE", 4)
-    gate = Gate()
-    add = classifier_program._Features.add
-
-    def slow(self: Any, *arguments: Any) -> None:
-        gate(CancelToken())
-        add(self, *arguments)
-
-    monkeypatch.setattr(classifier_program._Features, "add", slow)
-    job = sp.ImageClassifier.train(pictures)
-    assert gate.reached.wait(PATIENCE)
-    job.cancel()
-    gate.opened.set()
-    with pytest.raises(sp.TrainingCancelled):
-        job.result(PATIENCE)
-
-
-def test_cancelling_while_the_head_is_fitted(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("phase", ["initialized", "extracting_features", "training"])
+def test_a_classifier_can_be_cancelled_in_every_phase(
+    phase: str, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
-    step = Fit.step
+    advance = ClassifierProgram.advance
 
-    def slow(self: Fit, cancel: CancelToken) -> bool:
-        gate(cancel)
-        return step(self, cancel)
+    def gated(self: ClassifierProgram, cancel: CancelToken) -> None:
+        if self.phase == phase:
+            gate(cancel)
+        advance(self, cancel)
 
-    monkeypatch.setattr(Fit, "step", slow)
+    monkeypatch.setattr(ClassifierProgram, "advance", gated)
     job = sp.ImageClassifier.train(pictures)
     assert gate.reached.wait(PATIENCE)
-    assert job.phase is Phase.TRAINING
+    assert job.phase == phase
     job.cancel()
     gate.opened.set()
     with pytest.raises(sp.TrainingCancelled):
@@ -358,10 +349,7 @@ def test_cancelling_while_the_head_is_fitted(
 def test_ctrl_c_in_the_constructor_ends_the_training(
     pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(self: Future[Any], timeout: float | None = None) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Future, "result", interrupt)
+    monkeypatch.setattr(events, "SimpleQueue", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         sp.ImageClassifier(pictures, progress=False)
     assert our_threads() == []
@@ -386,16 +374,17 @@ def test_progress_is_a_function_or_nothing(pictures: Path, progress: Any) -> Non
 
 
 def test_plain_lines_say_phase_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(Phase.EXTRACTING_FEATURES, 50, 200, phase_elapsed=2.0)
-    assert describe(progress) == "Extracting features  50/200  25 pictures/s  6 s left"
-    assert describe(Progress(Phase.TRAINING, 3, 56)) == "Training  3/56"
+    progress = Progress(Phase.EXTRACTING_FEATURES, 50, 200, rate=25.0)
+    assert str(progress) == "Extracting features  50/200  25 pictures/s  6 s left"
+    assert str(Progress(Phase.TRAINING, 3, 56)) == "Training  3/56"
+    assert str(Progress(Phase.INITIALIZED)) == "Starting"
     lines = Lines()
     for each in (progress, progress, Progress(Phase.EVALUATING), Progress(Phase.DONE)):
         lines(each)
         lines(each)
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines() == [describe(progress), "Evaluating", "Done"]
+    assert err.splitlines() == [str(progress), "Evaluating", "Done"]
 
 
 def test_nothing_is_shown_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -415,6 +404,7 @@ def test_a_process_may_end_while_a_job_runs() -> None:
 
         class Endless:
             phase, item_count, total_item_count, metrics = Phase.TRAINING, 0, None, {}
+            iteration = 0
             reached = threading.Event()
 
             def advance(self, cancel):
@@ -425,6 +415,9 @@ def test_a_process_may_end_while_a_job_runs() -> None:
                 self.reached.set()
                 while solver.step(cancel):
                     pass
+
+            def save(self):
+                return ()
 
             def close(self):
                 pass

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 from silverprint import _core
 from silverprint.errors import (
     BackboneError,
+    CorruptSessionError,
     ExportError,
+    IncompatibleParametersError,
     InvalidDataError,
     InvalidParameterError,
+    ModifiedTrainingDataError,
     OnnxRuntimeError,
+    SessionInUseError,
     SilverprintError,
     TrainingCancelled,
 )
@@ -33,18 +37,23 @@ if TYPE_CHECKING:
     from silverprint.inspect.config import show_config
     from silverprint.model.metadata import ModelMetadata
     from silverprint.model.metrics import ClassifierMetrics
+    from silverprint.training.checkpoint import Checkpoint
+    from silverprint.training.events import JobEvent
     from silverprint.training.job import Job
     from silverprint.training.progress import Phase, Progress
+    from silverprint.training.session import SessionParameters, TrainingSession
 
 __version__: str = _core.build.version
 
 # Loaded on first touch: `import silverprint` costs numpy and the extension.
 _HOMES = {
+    "Checkpoint": "training.checkpoint",
     "ClassifierMetrics": "model.metrics",
     "CustomFeatureExtractor": "features.extractor",
     "DataSource": "data.source",
     "ImageClassifier": "classifier.classifier",
     "Job": "training.job",
+    "JobEvent": "training.events",
     "LogisticRegressor": "classifier.parameters",
     "ModelMetadata": "model.metadata",
     "ModelParameters": "classifier.parameters",
@@ -53,7 +62,9 @@ _HOMES = {
     "PictureRule": "data.rule",
     "Progress": "training.progress",
     "ScenePrint": "features.prints",
+    "SessionParameters": "training.session",
     "Split": "data.splits",
+    "TrainingSession": "training.session",
     "get_cmake_dir": "inspect.cmake",
     "load": "classifier.load",
     "show_config": "inspect.config",
@@ -61,26 +72,34 @@ _HOMES = {
 
 __all__ = [
     "BackboneError",
+    "Checkpoint",
     "ClassifierMetrics",
+    "CorruptSessionError",
     "CustomFeatureExtractor",
     "DataSource",
     "ExportError",
     "ImageClassifier",
+    "IncompatibleParametersError",
     "InvalidDataError",
     "InvalidParameterError",
     "Job",
+    "JobEvent",
     "LogisticRegressor",
     "ModelMetadata",
     "ModelParameters",
+    "ModifiedTrainingDataError",
     "MultilayerPerceptron",
     "OnnxRuntimeError",
     "Phase",
     "PictureRule",
     "Progress",
     "ScenePrint",
+    "SessionInUseError",
+    "SessionParameters",
     "SilverprintError",
     "Split",
     "TrainingCancelled",
+    "TrainingSession",
     "get_cmake_dir",
     "load",
     "show_config",

@@ -11,8 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from silverprint import _core
-from silverprint.classifier.fitting import Fit, Problem, Search
+from silverprint.classifier.fit import Fit
 from silverprint.classifier.parameters import LogisticRegressor, MultilayerPerceptron
+from silverprint.classifier.problem import Problem, Rows
+from silverprint.classifier.search import Search
 
 CANCEL = _core.runtime.CancelToken()
 
@@ -40,6 +42,7 @@ def clusters(
     features = (centres[truth] + spread * rng.normal(size=(n, d))).astype(np.float32)
     return Problem(
         features * np.linspace(0.1, 10, d, dtype=np.float32),
+        np.arange(len(truth)),
         0,
         truth,
         [hashlib.sha256(row.tobytes()).digest() for row in features],
@@ -56,6 +59,7 @@ def with_views(given: Problem, views: npt.NDArray[np.float32]) -> Problem:
     rows = np.concatenate([given.features[:, None], views], axis=1)
     return Problem(
         rows.reshape(-1, rows.shape[2]),
+        given.positions,
         views.shape[1],
         given.truth,
         given.digests,
@@ -65,6 +69,11 @@ def with_views(given: Problem, views: npt.NDArray[np.float32]) -> Problem:
         given.max_iterations,
         given.seed,
     )
+
+
+def final_fit(given: Problem, rows: Rows, l2: float) -> Fit:
+    """The fit that becomes a model's head, before its first step."""
+    return Fit(given, rows, l2, final=True)
 
 
 def searched(given: Problem) -> Search:

@@ -44,14 +44,14 @@ def pictures(count: int) -> list[npt.NDArray[np.uint8]]:
 
 
 # Whoever runs the tests in the background of a shell has them ignore Ctrl-C, children included.
-_HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 
 def interrupted(code: str, *arguments: object, times: int = 1) -> subprocess.CompletedProcess[str]:
     """Run `code` in a new process and send it Ctrl-C `times` times, once it prints "ready"."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     child = subprocess.Popen(
-        [sys.executable, "-c", _HEARING + textwrap.dedent(code), *map(str, arguments)],
+        [sys.executable, "-c", HEARING + textwrap.dedent(code), *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

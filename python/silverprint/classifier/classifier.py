@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
+from silverprint.classifier.answering import AnsweringClassifier
+from silverprint.classifier.evaluation import TrainedClassifier
+from silverprint.classifier.extraction import DEFAULT_MAX_UNREADABLE
 from silverprint.classifier.parameters import ModelParameters
-from silverprint.classifier.program import (
-    DEFAULT_MAX_UNREADABLE,
-    ClassifierProgram,
-    TrainedClassifier,
-    check_labels,
-)
+from silverprint.classifier.program import ClassifierProgram
+from silverprint.classifier.resuming import from_checkpoint, program_of
+from silverprint.classifier.sessions import Options, check_unused, make_session, restore_session
 from silverprint.data.records import Records
 from silverprint.data.source import DataSource, StrPath
-from silverprint.errors import ExportError, InvalidParameterError, SilverprintError
-from silverprint.features.extraction import (
-    FeatureBlock,
-    FloatMatrix,
-    Progress,
-    as_pictures,
-    check_block_size,
-    check_failures,
-    check_share,
-    extract_blocks,
-)
-from silverprint.features.extractor import GraphFunction
-from silverprint.features.once import once
-from silverprint.model.calibration import Threshold
-from silverprint.model.compose import PROBABILITIES, ClassifierRecord, read_classifier, with_record
+from silverprint.errors import ExportError, InvalidParameterError
+from silverprint.features.cache import FeatureCache
+from silverprint.features.extraction import check_share
+from silverprint.model.compose import ClassifierRecord, read_classifier, with_record
 from silverprint.model.metadata import ModelMetadata
-from silverprint.model.metrics import ClassifierMetrics
 from silverprint.names import instead_of
+from silverprint.training.checkpoint import Checkpoint
 from silverprint.training.display import check_display, result_of
 from silverprint.training.job import Job
-from silverprint.training.progress import Progress as JobProgress
+from silverprint.training.progress import Progress
+from silverprint.training.session import SessionParameters, TrainingSession
 
 if TYPE_CHECKING:
-    from silverprint.data.decode import Picture
-    from silverprint.data.duplicates import Duplicate
+    from silverprint.classifier.answering import Data
     from silverprint.export.coreml import PackageSummary
-
-    Data = DataSource | StrPath | Mapping[str, Iterable[StrPath]]
 
 
 @instead_of(
@@ -59,15 +43,17 @@ if TYPE_CHECKING:
     transform="an extractor's extract([...])",
     classes_="labels",
 )
-class ImageClassifier:
+class ImageClassifier(AnsweringClassifier):
     """Labels for pictures, learned from labelled pictures.
 
-    ``ImageClassifier(data)`` trains and waits; `train` gives a `Job` instead; `load` reads a file.
-    A classifier is immutable and may be used from many threads at once.
+    ``ImageClassifier(data)`` trains and waits; `train` gives a `Job` instead, and keeps the work in
+    a session if asked to; `load` reads a file. A classifier is immutable and may be used from many
+    threads at once.
 
     Args:
         data: a folder with one folder per label, {label: [paths]}, or a `DataSource`.
         parameters: how to train; None: `ModelParameters()`.
+        checkpoint: in place of data: one of the training of a session, of which a model is made.
         progress: called with a `Progress` a few times a second from this thread; None: a bar
             where standard error is a terminal, lines in a notebook; False: nothing.
         threads: pictures worked on at once; None: one for each core.
@@ -76,31 +62,38 @@ class ImageClassifier:
     Raises:
         InvalidDataError: the data cannot serve; says what to do.
         TrainingCancelled: Ctrl-C is KeyboardInterrupt, cancelling a job is this.
+        CorruptSessionError: the checkpoint is damaged.
 
     Attributes:
         record: what the model file says about itself.
-        training_metrics: on the pictures it was trained on.
+        training_metrics: on the pictures it was trained on; None of a checkpoint.
         validation_metrics: on pictures that the answering head never saw; None without validation.
         duplicates: pictures of the training data with equal bytes, those under two labels first;
             empty in a model read from a file.
     """
 
-    record: ClassifierRecord
-    training_metrics: ClassifierMetrics | None
-    validation_metrics: ClassifierMetrics | None
-    duplicates: Records[Duplicate]
-
     def __init__(
         self,
-        data: Data,
+        data: Data | None = None,
         parameters: ModelParameters | None = None,
         *,
-        progress: Callable[[JobProgress], None] | Literal[False] | None = None,
+        checkpoint: Checkpoint | None = None,
+        progress: Callable[[Progress], None] | Literal[False] | None = None,
         threads: int | None = None,
         max_unreadable: float = DEFAULT_MAX_UNREADABLE,
     ) -> None:
         check_display(progress)
-        job: Job[TrainedClassifier] = Job(_program(data, parameters, threads, max_unreadable))
+        if checkpoint is not None:
+            if data is not None or parameters is not None:
+                raise InvalidParameterError(
+                    "checkpoint", checkpoint, "no data and no parameters beside it"
+                )
+            self._adopt(from_checkpoint(checkpoint))
+            return
+        if data is None:
+            raise InvalidParameterError("data", None, "labelled pictures, or a checkpoint")
+        program = _program(data, parameters, threads, max_unreadable)
+        job: Job[TrainedClassifier] = Job(program)
         self._adopt(result_of(job, progress))
 
     @classmethod
@@ -108,12 +101,128 @@ class ImageClassifier:
         cls,
         data: Data,
         parameters: ModelParameters | None = None,
+        session_parameters: SessionParameters | None = None,
         *,
+        accept_changes: bool = False,
+        frozen_data: bool = False,
+        numerics: Literal["same", "any"] = "same",
+        take_over: bool = False,
         threads: int | None = None,
         max_unreadable: float = DEFAULT_MAX_UNREADABLE,
     ) -> Job[ImageClassifier]:
-        """Start training and return at once; ``job.result()`` is the classifier."""
-        return Job(_program(data, parameters, threads, max_unreadable), cls._made)
+        """Start training and return at once; ``job.result()`` is the classifier.
+
+        With `session_parameters` it is ``resume(make_training_session(...))`` with the same
+        arguments: what the session holds is gone on with. Without them nothing is kept but
+        extracted features, in the cache.
+        """
+        if session_parameters is None:
+            check_unused(accept_changes, frozen_data, numerics, take_over)
+            return Job(_program(data, parameters, threads, max_unreadable), cls._made)
+        session = cls.make_training_session(
+            data,
+            parameters,
+            session_parameters,
+            accept_changes=accept_changes,
+            frozen_data=frozen_data,
+            numerics=numerics,
+            take_over=take_over,
+            threads=threads,
+            max_unreadable=max_unreadable,
+        )
+        return cls.resume(session)
+
+    @classmethod
+    def make_training_session(
+        cls,
+        data: Data,
+        parameters: ModelParameters | None,
+        session_parameters: SessionParameters,
+        *,
+        accept_changes: bool = False,
+        frozen_data: bool = False,
+        numerics: Literal["same", "any"] = "same",
+        take_over: bool = False,
+        threads: int | None = None,
+        max_unreadable: float = DEFAULT_MAX_UNREADABLE,
+    ) -> TrainingSession:
+        """A session in a new folder, or that in the folder with what is to be done in it now.
+
+        An unfinished session is gone on with. In a finished one a new run begins if the pictures or
+        the parameters are others than before; if nothing changed, its result stands. Pictures are
+        compared by their bytes, so that renaming and moving them changes nothing.
+
+        Args:
+            accept_changes: begin a new run where an unfinished session has other pictures.
+            frozen_data: raise where a finished session has, too.
+            numerics: "any" takes features over that were extracted by another version of the
+                runtime or the decoders, or on another class of processor; "same" extracts anew.
+            take_over: from a job that seems to be working on the session.
+            threads, max_unreadable: see `ImageClassifier`.
+
+        Raises:
+            ModifiedTrainingDataError: an unfinished session was begun with other pictures.
+            IncompatibleParametersError: or with other parameters.
+            SessionInUseError: a job is working on it.
+            CorruptSessionError: it is damaged.
+            InvalidDataError, InvalidParameterError: the data or the parameters cannot serve.
+            OSError: the folder cannot be made or written.
+        """
+        return make_session(
+            DataSource.of(data),
+            parameters or ModelParameters(),
+            session_parameters,
+            Options.checked(
+                accept_changes, frozen_data, numerics, take_over, threads, max_unreadable
+            ),
+        )
+
+    @classmethod
+    def restore_training_session(
+        cls,
+        session_parameters: SessionParameters,
+        *,
+        data: Data | None = None,
+        accept_changes: bool = False,
+        frozen_data: bool = False,
+        numerics: Literal["same", "any"] = "same",
+        take_over: bool = False,
+        threads: int | None = None,
+        max_unreadable: float = DEFAULT_MAX_UNREADABLE,
+    ) -> TrainingSession:
+        """The session in a folder, with its own parameters.
+
+        Args:
+            data: the pictures, where they lie elsewhere now; None: where they were.
+            accept_changes, frozen_data, numerics, take_over, threads, max_unreadable: see
+                `make_training_session`.
+
+        Raises:
+            InvalidParameterError: the folder holds no session.
+            BackboneError: the extractor of the session is not there any more; says what to install.
+            CorruptSessionError, ModifiedTrainingDataError, SessionInUseError: as for
+                `make_training_session`.
+        """
+        return restore_session(
+            session_parameters,
+            None if data is None else DataSource.of(data),
+            Options.checked(
+                accept_changes, frozen_data, numerics, take_over, threads, max_unreadable
+            ),
+        )
+
+    @classmethod
+    def resume(cls, session: TrainingSession) -> Job[ImageClassifier]:
+        """Go on with a session from where it stands; a finished one gives its result at once.
+
+        Raises:
+            SessionInUseError: a job is working on it.
+            CorruptSessionError: it is damaged.
+        """
+        job: Job[ImageClassifier] = Job(
+            program_of(session), cls._made, report_interval=session.parameters.report_interval
+        )
+        return job
 
     @classmethod
     def load(cls, path: StrPath) -> ImageClassifier:
@@ -134,144 +243,6 @@ class ImageClassifier:
         self = cls.__new__(cls)
         self._adopt(trained)
         return self
-
-    def _adopt(self, trained: TrainedClassifier) -> None:
-        self._model = trained.model
-        self.record = trained.record
-        self.training_metrics = trained.training_metrics
-        self.validation_metrics = trained.validation_metrics
-        self.duplicates = trained.duplicates
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Sessions of the runtime stay in their process.
-        # A copy, because another thread may be making one.
-        return {key: value for key, value in self.__dict__.copy().items() if key != "_function"}
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels, in the order of `probabilities`."""
-        return self.record.labels
-
-    @once
-    def _function(self) -> GraphFunction:
-        return GraphFunction(self._model, PROBABILITIES, len(self.labels), self.record.rule)
-
-    def prediction(self, image: Picture) -> str:
-        """The most probable label of one picture.
-
-        Raises:
-            InvalidDataError: the picture cannot be read.
-        """
-        return self.predictions([image])[0]
-
-    def predictions(self, images: Sequence[Picture]) -> list[str]:
-        """The most probable label of each picture, in their order."""
-        return [self.labels[i] for i in self.probabilities(images).argmax(axis=1)]
-
-    def probabilities(
-        self,
-        images: Sequence[Picture],
-        *,
-        threads: int | None = None,
-        progress: Progress | None = None,
-    ) -> FloatMatrix:
-        """float32 (n, k): a row for each picture, a column for each of `labels`.
-
-        Args:
-            images: paths, bytes of picture files, PIL images, or uint8 arrays (H, W, 3) RGB.
-            threads: pictures worked on at once; None: one for each core.
-            progress: called with (done, total).
-
-        Raises:
-            InvalidDataError: a picture cannot be read.
-        """
-        images = as_pictures("images", images)
-        blocks = list(
-            extract_blocks(
-                images,
-                self._function,
-                block_size=max(1, len(images)),
-                threads=threads,
-                progress=progress,
-            )
-        )
-        for block in blocks:
-            if block.failures:
-                raise block.failures[0][1]
-        return blocks[0].features if blocks else np.empty((0, len(self.labels)), np.float32)
-
-    def stream(
-        self, images: Sequence[Picture], *, block_size: int = 256, threads: int | None = None
-    ) -> Iterator[FeatureBlock]:
-        """`probabilities` block by block, in order, in memory bounded by a few blocks.
-
-        A block's `features` are probabilities, float32 (m, k); pictures that cannot be read are
-        listed in its `failures`.
-        """
-        check_block_size(block_size)
-        pictures = as_pictures("images", images)
-        return extract_blocks(pictures, self._function, block_size=block_size, threads=threads)
-
-    def classify(self, image: Picture, top_k: int = 3) -> list[tuple[str, float]]:
-        """The `top_k` most probable labels of one picture with their probabilities."""
-        if type(top_k) is not int or top_k < 1:
-            raise InvalidParameterError("top_k", top_k, "a whole number above 0")
-        row = self.probabilities([image])[0]
-        best = np.argsort(-row, kind="stable")[:top_k]
-        return [(self.labels[i], float(row[i])) for i in best]
-
-    def threshold(self, precision: float) -> Threshold:
-        """From which probability on answers are right in `precision` of the cases.
-
-        Seen on the pictures of `validation_metrics`. A threshold holds for pictures like those:
-        it rejects unclear pictures of the labels, not pictures of something else, which may get
-        any probability. For those train a label such as "other" with examples.
-
-        Raises:
-            InvalidParameterError: `precision` is not a share, or no threshold reaches it.
-            SilverprintError: the model was trained without validation.
-        """
-        if self.validation_metrics is None:
-            raise SilverprintError(
-                "this model was trained without validation, on whose answers a threshold is chosen"
-            )
-        return self.validation_metrics.confidence.threshold(precision)
-
-    def evaluation(
-        self,
-        on: Data,
-        *,
-        threads: int | None = None,
-        progress: Progress | None = None,
-        max_unreadable: float = DEFAULT_MAX_UNREADABLE,
-    ) -> ClassifierMetrics:
-        """Metrics on labelled pictures.
-
-        Raises:
-            InvalidDataError: `on` has labels that the model does not know, or too many pictures
-                that cannot be read.
-        """
-        check_share("max_unreadable", max_unreadable)
-        source = DataSource.of(on)
-        check_labels(source, self.labels)
-        index_of = {label: i for i, label in enumerate(self.labels)}
-        (block,) = extract_blocks(
-            [path for path, _ in source.items],
-            self._function,
-            block_size=len(source),
-            threads=threads,
-            progress=progress,
-        )
-        check_failures(
-            [(source.items[i][1], error) for i, error in block.failures],
-            Counter(label for _, label in source.items),
-            origin=source.origin,
-            max_unreadable=max_unreadable,
-        )
-        items = [source.items[i] for i in block.positions.tolist()]
-        truth = np.asarray([index_of[label] for _, label in items], np.int64)
-        paths = [path for path, _ in items]
-        return ClassifierMetrics.measure(self.labels, truth, block.features, paths)
 
     def write(self, path: StrPath, metadata: ModelMetadata | None = None) -> Path | PackageSummary:
         """Save the model: ``.onnx``, which `load` reads again, or ``.mlpackage`` for Core ML.
@@ -311,27 +282,6 @@ class ImageClassifier:
 
         return with_record(onnx.ModelProto.FromString(self._model), record)
 
-    def __repr__(self) -> str:
-        record = self.record
-        counts = record.training.get("counts", {})
-        revision = record.extractor.get("revision")
-        extractor = record.extractor["name"] + ("" if revision is None else f" revision {revision}")
-        shown = ", ".join(self.labels[:6]) + (", ..." if len(self.labels) > 6 else "")
-        size = f"{record.rule.width} x {record.rule.height} {record.rule.crop_and_scale}"
-        trained = f"trained on {sum(counts.values())} pictures with {extractor}"
-        lines = [
-            f"ImageClassifier: {len(self.labels)} labels ({shown})",
-            f"{trained}, {size}, l2 {record.head['l2']:g}",
-        ]
-        if self.validation_metrics is not None:
-            low, high = self.validation_metrics.accuracy_interval
-            lines.append(
-                f"validation accuracy {self.validation_metrics.accuracy:.3f} "
-                f"(95 % interval {low:.3f} to {high:.3f}) "
-                f"on {self.validation_metrics.count} pictures"
-            )
-        return "\n".join(lines)
-
 
 def _program(
     data: Data, parameters: ModelParameters | None, threads: int | None, max_unreadable: float
@@ -342,4 +292,5 @@ def _program(
         parameters or ModelParameters(),
         threads=threads,
         max_unreadable=max_unreadable,
+        cache=FeatureCache.default(),
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from silverprint.cli.output import Output, metrics_record, show_metrics
-from silverprint.cli.train import output_paths, train_and_write
+from silverprint.cli.training import output_paths, show_data, train_and_write
 
 
 def demo(
@@ -27,15 +27,11 @@ def demo(
     out.say(f"Drawing pictures into {folder}/train and {folder}/test ...")
     draw_pictures(folder / "train", per_label=40, seed=0)
     draw_pictures(folder / "test", per_label=20, seed=1)
-    record = train_and_write(
-        out,
-        sp.DataSource.labeled_directories(folder / "train"),
-        sp.ModelParameters(),
-        paths,
-        sp.ModelMetadata(short_description="Trained on drawn pictures by `silverprint demo`"),
-        threads=None,
-        max_unreadable=0.0,
-    )
+    data, parameters = sp.DataSource.labeled_directories(folder / "train"), sp.ModelParameters()
+    show_data(out, data)
+    metadata = sp.ModelMetadata(short_description="Trained on drawn pictures by `silverprint demo`")
+    record = {"labels": data.counts}
+    record |= train_and_write(out, data, parameters, paths, metadata, None)
     metrics = sp.ImageClassifier.load(paths[0]).evaluation(folder / "test")
     show_metrics(out, "On the test pictures", metrics)
     out.say(

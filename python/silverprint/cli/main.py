@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 from silverprint.errors import (
     BackboneError,
+    CorruptSessionError,
     ExportError,
+    IncompatibleParametersError,
     InvalidDataError,
     InvalidParameterError,
+    ModifiedTrainingDataError,
     OnnxRuntimeError,
+    SessionInUseError,
     TrainingCancelled,
 )
 
@@ -23,6 +27,10 @@ OK, BUG, USAGE, BAD_DATA, GATE_FAILED, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 4,
 
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (InvalidParameterError, USAGE),
+    (IncompatibleParametersError, USAGE),
+    (ModifiedTrainingDataError, BAD_DATA),
+    (CorruptSessionError, ENVIRONMENT),
+    (SessionInUseError, ENVIRONMENT),
     (InvalidDataError, BAD_DATA),
     (BackboneError, BAD_DATA),
     (OnnxRuntimeError, ENVIRONMENT),
@@ -77,7 +85,17 @@ def _explain(error: BaseException) -> int:
 def _app() -> typer.Typer:
     import typer
 
-    from silverprint.cli import demo, evaluate, export, extract, info, predict, train
+    from silverprint.cli import (
+        cache,
+        demo,
+        evaluate,
+        export,
+        extract,
+        info,
+        predict,
+        session,
+        train,
+    )
 
     app = typer.Typer(
         help="From a folder of labelled photos to a Core ML or ONNX model.",
@@ -89,6 +107,14 @@ def _app() -> typer.Typer:
     trainer = typer.Typer(help="Train a model.", no_args_is_help=True)
     trainer.command("classifier")(train.classifier)
     app.add_typer(trainer, name="train")
+    cached = typer.Typer(help="The features that are kept for later trainings.")
+    cached.command()(cache.info)
+    cached.command()(cache.clear)
+    app.add_typer(cached, name="cache", no_args_is_help=True)
+    sessions = typer.Typer(help="Trainings that are kept in folders.", no_args_is_help=True)
+    sessions.callback()(lambda: None)
+    sessions.command()(session.show)
+    app.add_typer(sessions, name="session")
     app.command()(demo.demo)
     app.command()(evaluate.evaluate)
     app.command()(predict.predict)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from silverprint.cli.output import Output, check_place, metrics_record, show_metrics
+from silverprint.cli.output import Output
 from silverprint.cli.pictures import chosen_extractor, labelled_data
+from silverprint.cli.training import output_paths, session_folder, show_data, train_and_write
 
 
 def classifier(
@@ -59,6 +59,25 @@ def classifier(
     max_unreadable: Annotated[
         float, typer.Option(help="Share of pictures that may be unreadable.")
     ] = 0.05,
+    session: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the work, in place of .silverprint/ beside OUTPUT."),
+    ] = None,
+    no_session: Annotated[
+        bool, typer.Option("--no-session", help="Keep nothing but the model.")
+    ] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on though pictures have changed.")
+    ] = False,
+    frozen_data: Annotated[
+        bool, typer.Option("--frozen-data", help="Stop where any picture has changed.")
+    ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Of a job that seems to use the session.")
+    ] = False,
+    numerics: Annotated[
+        str, typer.Option(help="any: use features of another runtime or processor, too.")
+    ] = "same",
     author: Annotated[str, typer.Option()] = "",
     license: Annotated[str, typer.Option()] = "",
     model_version: Annotated[str, typer.Option()] = "",
@@ -82,112 +101,26 @@ def classifier(
         author=author, license=license, version=model_version, short_description=description
     )
     out = Output(json)
+    if no_session and session is not None:
+        raise sp.InvalidParameterError("session", str(session), "nothing beside --no-session")
+    folder = None if no_session else session or session_folder(output)
+    pictures = labelled_data(data, part, group_by)
+    show_data(out, pictures)
     record = train_and_write(
         out,
-        labelled_data(data, part, group_by),
+        pictures,
         parameters,
         paths,
         metadata,
-        threads,
-        max_unreadable,
-    )
-    out.finish(record)
-
-
-def output_paths(output: Path) -> list[Path]:
-    """The files to write; refuses before training what could not be written after it.
-
-    Raises:
-        InvalidParameterError: another ending.
-        ExportError: Core ML was asked for and cannot be written here, or the folder is missing.
-    """
-    from silverprint.errors import ExportError, InvalidParameterError
-    from silverprint.export.coreml import available
-
-    check_place(output)
-    if output.suffix == ".mlpackage":
-        reason = available()
-        if reason is not None:
-            raise ExportError(f"{output}: {reason}")
-        return [output]
-    if output.suffix == ".onnx":
-        return [output]
-    if output.suffix in (".mlmodel", ".pt", ".h5", ".tflite"):
-        raise InvalidParameterError("output", str(output), "a name ending in .onnx or .mlpackage")
-    both = [output.with_name(output.name + ".onnx")]
-    if available() is None:
-        both.append(output.with_name(output.name + ".mlpackage"))
-    return both
-
-
-def train_and_write(
-    out: Output,
-    data: Any,
-    parameters: Any,
-    paths: list[Path],
-    metadata: Any,
-    threads: int | None,
-    max_unreadable: float,
-) -> dict[str, Any]:
-    """Train, show what came of it and write it; returns the record for programs."""
-    import sys
-
-    import silverprint as sp
-    from silverprint.export.coreml import available
-    from silverprint.training.display import Lines
-
-    show_data(out, data)
-    if all(path.suffix == ".onnx" for path in paths) and available() is not None:
-        out.say(f"No Core ML file will be written: {available()}")
-    started = time.monotonic()
-    model = sp.ImageClassifier(
-        data,
-        parameters,
-        progress=None if sys.stderr.isatty() else Lines(),
+        folder,
         threads=threads,
         max_unreadable=max_unreadable,
+        accept_changes=accept_changes,
+        frozen_data=frozen_data,
+        take_over=take_over,
+        numerics=numerics,
     )
-    elapsed = time.monotonic() - started
-    out.say(f"Trained in {elapsed:.1f} s.")
-    if parameters.max_iterations is not None and not model.record.head["converged"]:
-        out.say(f"Stopped by --max-iterations={parameters.max_iterations} before it converged.")
-    if model.validation_metrics is not None:
-        show_metrics(out, "On pictures it was not trained on", model.validation_metrics)
-    contradictions = sum(one.is_contradictory for one in model.duplicates)
-    record: dict[str, Any] = {
-        "labels": data.counts,
-        "seconds": round(elapsed, 3),
-        "l2": model.record.head["l2"],
-        "converged": model.record.head["converged"],
-        "validation": model.validation_metrics and metrics_record(model.validation_metrics),
-        "duplicates": len(model.duplicates),
-        "contradictory_duplicates": contradictions,
-        "files": [],
-    }
-    for path in paths:
-        written = model.write(path, metadata)
-        entry: dict[str, Any] = {"path": str(path)}
-        if isinstance(written, Path):
-            entry["size"] = written.stat().st_size
-            out.say(f"{path}: {_size(entry['size'])}")
-        else:
-            entry |= {"size": written.size, "oldest_system": written.oldest_system}
-            entry["swift"] = written.swift
-            out.say(f"{path}: {_size(written.size)}, runs on {written.oldest_system}. In Swift:")
-            out.say(_indented(written.swift))
-        record["files"].append(entry)
-    return record
-
-
-def show_data(out: Output, data: Any) -> None:
-    """Labels and how many pictures each has."""
-    counts = data.counts
-    out.say(f"{len(data)} pictures, {len(counts)} labels")
-    shown = list(counts.items())
-    out.table(["label", "pictures"], shown[:30])
-    if len(shown) > 30:
-        fewest = min(counts.values())
-        out.say(f"... and {len(shown) - 30} more labels; the smallest has {fewest} pictures")
+    out.finish({"labels": pictures.counts} | record)
 
 
 def _classifier(layer_sizes: str | None, l2: str | None, class_weights: str | None) -> Any:
@@ -231,11 +164,3 @@ def _validation(text: str, data: Path, part: str | None) -> Any:
         raise
     except ValueError:
         return labelled_data(Path(text), None)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB"
-
-
-def _indented(text: str) -> str:
-    return "\n".join("    " + line for line in text.splitlines())

@@ -39,7 +39,15 @@ def display_name(path: str | os.PathLike[str]) -> object:
 
 
 def read_picture(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a picture file; see `read_picture_and_status`."""
+    return read_picture_and_status(path)[0]
+
+
+def read_picture_and_status(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result]:
     """The bytes of a regular file of at most 1 GiB; links to one are followed.
+
+    The status is that of the file that was opened, before its bytes were read: a file that is
+    written meanwhile has another one afterwards.
 
     Raises:
         InvalidDataError: `path` is missing, too large, unreadable, or a folder, pipe, socket
@@ -55,8 +63,9 @@ def read_picture(path: str | os.PathLike[str]) -> bytes:
         # O_NONBLOCK: should the file be swapped for a pipe just now, opening still returns.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with open(os.open(path, flags), "rb", buffering=0) as file:
-            _check(path, os.fstat(file.fileno()))
-            return file.read() or b""
+            status = os.fstat(file.fileno())
+            _check(path, status)
+            return file.read() or b"", status
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, f"cannot be read ({error.strerror})")
         raise InvalidDataError(display_name(path), reason) from error

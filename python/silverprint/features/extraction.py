@@ -10,93 +10,51 @@ import hashlib
 import itertools
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from silverprint import _core
-from silverprint.data.decode import decode, read_picture
-from silverprint.data.rule import PictureRule
+from silverprint.data.decode import decode
+from silverprint.data.reading import read_picture_and_status
 from silverprint.errors import InvalidDataError, InvalidParameterError, TrainingCancelled
-from silverprint.features.augmentation import SeededView, View
+from silverprint.features.augmentation import View
+from silverprint.features.blocks import (
+    ExtractionCounts,
+    FeatureBlock,
+    FloatMatrix,
+    PictureFunction,
+    UnfinishedBlock,
+)
+from silverprint.features.failures import check_failures, check_share, summarise_failures
 from silverprint.features.shutdown import stop_at_exit
 
 if TYPE_CHECKING:
     from silverprint.data.decode import Picture
 
-FloatMatrix = npt.NDArray[np.float32]
+__all__ = [
+    "ExtractionCounts",
+    "FeatureBlock",
+    "FloatMatrix",
+    "PictureFunction",
+    "Progress",
+    "as_pictures",
+    "check_block_size",
+    "check_failures",
+    "check_share",
+    "extract_blocks",
+    "summarise_failures",
+    "worker_count",
+]
+
 Progress = Callable[[int, int], None]
+Lookup = Callable[[bytes], FloatMatrix | None]
+"""Rows float32 (1 + v, d) of the picture with this SHA-256 and of its views, if they are known."""
 
 _POLL = 0.1
 """Seconds between looks at the progress, and at Ctrl-C."""
-
-
-class PictureFunction(Protocol):
-    """What one picture becomes: a float32 vector, from its uint8 pixels (height, width, 3)."""
-
-    @property
-    def rule(self) -> PictureRule: ...
-
-    @property
-    def dimension(self) -> int: ...
-
-    def run(
-        self, pixels: npt.NDArray[np.uint8], cancel: _core.runtime.CancelToken
-    ) -> npt.NDArray[np.float32]: ...
-
-    def run_views(
-        self,
-        pixels: npt.NDArray[np.uint8],
-        cancel: _core.runtime.CancelToken,
-        views: Sequence[SeededView],
-    ) -> FloatMatrix:
-        """The vector of the picture and below it that of each view, float32 (1 + v, d)."""
-        ...
-
-
-@dataclass(frozen=True)
-class FeatureBlock:
-    """Features of some of the pictures given.
-
-    Attributes:
-        positions: int64 (m,), which pictures, counted from 0 in the order given.
-        features: float32 (m, d), their rows.
-        views: float32 (m, v, d), of the views of each, in the order asked for.
-        digests: SHA-256 of each picture's bytes, m of them; none where they were not asked for.
-        failures: (position, error) of the pictures that cannot be read.
-    """
-
-    positions: npt.NDArray[np.int64]
-    features: FloatMatrix
-    views: npt.NDArray[np.float32]
-    digests: list[bytes]
-    failures: list[tuple[int, InvalidDataError]]
-
-
-@dataclass
-class _Block:
-    start: int
-    rows: npt.NDArray[np.float32]  # (pictures, 1 + views, d)
-    digests: list[bytes]
-    remaining: int
-    done: threading.Event = field(default_factory=threading.Event)
-    failures: list[tuple[int, InvalidDataError]] = field(default_factory=list)
-
-    def finished(self) -> FeatureBlock:
-        failed = {position for position, _ in self.failures}
-        kept = [i for i in range(len(self.digests)) if self.start + i not in failed]
-        rows = self.rows[kept] if failed else self.rows
-        return FeatureBlock(
-            np.asarray(kept, np.int64) + self.start,
-            np.ascontiguousarray(rows[:, 0]),
-            rows[:, 1:],
-            [self.digests[i] for i in kept if self.digests[i]],
-            sorted(self.failures, key=lambda failure: failure[0]),
-        )
 
 
 def check_block_size(block_size: object) -> None:
@@ -129,6 +87,8 @@ def extract_blocks(
     digests: bool = False,
     views: Sequence[View] = (),
     seed: int = 0,
+    lookup: Lookup | None = None,
+    counts: ExtractionCounts | None = None,
 ) -> Iterator[FeatureBlock]:
     """Blocks of at most `block_size` pictures, in order; a few are held at a time.
 
@@ -136,6 +96,7 @@ def extract_blocks(
     workers. `progress(done, total)` is called from the caller's thread. `digests` costs about a
     millisecond for each megabyte of file. With `views` each picture is read and decoded once and
     run once more for each of them; what they look like follows from `seed` and the digest.
+    `lookup` is asked by the workers: a file whose rows it knows is neither decoded nor run.
 
     Raises:
         TrainingCancelled: `cancel` was cancelled.
@@ -144,7 +105,17 @@ def extract_blocks(
     if total == 0:
         return
     token = cancel or _core.runtime.CancelToken()
-    pipeline = _Pipeline(pictures, function, block_size, token, digests or bool(views), views, seed)
+    pipeline = _Pipeline(
+        pictures,
+        function,
+        block_size,
+        token,
+        digests or bool(views) or lookup is not None,
+        views,
+        seed,
+        lookup,
+        counts or ExtractionCounts(),
+    )
     reported = 0
 
     def report(done: int) -> None:
@@ -180,8 +151,12 @@ class _Pipeline:
         digests: bool,
         views: Sequence[View],
         seed: int,
+        lookup: Lookup | None,
+        counts: ExtractionCounts,
     ) -> None:
         self._digests = digests
+        self._lookup = lookup
+        self._counts = counts
         self._views = views
         self._seed = seed
         self._pictures = pictures
@@ -192,7 +167,7 @@ class _Pipeline:
         self._stopped = False
         self._positions = itertools.count()
         self._lock = threading.Lock()
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: dict[int, UnfinishedBlock] = {}
         self._room = threading.Semaphore(2 * block_size)
         self._error: BaseException | None = None
         self._workers: list[threading.Thread] = []
@@ -207,7 +182,7 @@ class _Pipeline:
         for worker in self._workers:
             worker.start()
 
-    def block(self, number: int) -> _Block:
+    def block(self, number: int) -> UnfinishedBlock:
         with self._lock:
             found = self._blocks.get(number)
             if found is None:
@@ -215,7 +190,7 @@ class _Pipeline:
                 size = min(self._block_size, len(self._pictures) - start)
                 shape = (size, 1 + len(self._views), self._function.dimension)
                 rows = np.empty(shape, np.float32)
-                found = self._blocks[number] = _Block(start, rows, [b""] * size, size)
+                found = self._blocks[number] = UnfinishedBlock(start, rows, size)
             return found
 
     def forget(self, number: int) -> None:
@@ -265,36 +240,51 @@ class _Pipeline:
             for block in self._blocks.values():
                 block.done.set()
 
-    def _process(self, position: int, block: _Block) -> None:
+    def _process(self, position: int, block: UnfinishedBlock) -> None:
         if self._caller_cancel.cancelled:
             raise TrainingCancelled("the extraction was cancelled")
         picture = self._pictures[position]
         row = position - block.start
-        name: object = picture
+        name: object = None
         if isinstance(picture, (str, os.PathLike)):
-            picture = read_picture(picture)
-        if isinstance(picture, bytes):
-            if self._digests:
-                block.digests[row] = hashlib.sha256(picture).digest()
-            pixels = decode(
-                picture, self._function.rule, name=name if name is not picture else None
-            )
-        else:
-            pixels = decode(picture)
-            if self._digests:
-                shape = np.asarray(pixels.shape, np.int64).tobytes()
-                block.digests[row] = hashlib.sha256(shape + pixels.tobytes()).digest()
+            name = picture
+            picture, block.stats[row] = read_picture_and_status(picture)
+            self._counts.add(read=1)
+        if not isinstance(picture, bytes):
+            picture = self._decode(picture, name)
+        if self._digests:
+            block.digests[row] = _digest(picture)
+        known = self._lookup(block.digests[row]) if self._lookup else None
+        if known is not None:
+            self._counts.add(reused=1)
+            block.rows[row] = known
+            return
+        pixels = self._decode(picture, name) if isinstance(picture, bytes) else picture
         values = self._run(pixels, block.digests[row])
         if not np.isfinite(values).all():
-            shown = name if isinstance(name, (str, os.PathLike)) else f"picture {position}"
+            shown = f"picture {position}" if name is None else name
             raise InvalidDataError(shown, "the network gives numbers that are not finite for it")
         block.rows[row] = values
 
+    def _decode(self, picture: Picture, name: object) -> npt.NDArray[np.uint8]:
+        pixels = decode(picture, self._function.rule, name=name)
+        self._counts.add(decoded=1)
+        return pixels
+
     def _run(self, pixels: npt.NDArray[np.uint8], digest: bytes) -> npt.NDArray[np.float32]:
+        self._counts.add(runs=1 + len(self._views))
         if not self._views:
             return self._function.run(pixels, self._caller_cancel)
         views = [view.seeded(self._seed, digest) for view in self._views]
         return self._function.run_views(pixels, self._caller_cancel, views)
+
+
+def _digest(picture: bytes | npt.NDArray[np.uint8]) -> bytes:
+    """SHA-256 of a file's bytes, or of an array's shape and pixels."""
+    if isinstance(picture, bytes):
+        return hashlib.sha256(picture).digest()
+    shape = np.asarray(picture.shape, np.int64).tobytes()
+    return hashlib.sha256(shape + picture.tobytes()).digest()
 
 
 def as_pictures(name: str, value: Any) -> list[Picture]:
@@ -307,61 +297,3 @@ def as_pictures(name: str, value: Any) -> list[Picture]:
     if single or (isinstance(value, np.ndarray) and value.ndim < 4):
         raise InvalidParameterError(name, type(value).__name__, "a list of pictures")
     return list(value)
-
-
-def check_share(name: str, value: object) -> None:
-    """Raise InvalidParameterError unless `value` is a share from 0 to 1."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 1:  # type: ignore[operator]
-        raise InvalidParameterError(name, value, "a share from 0 to 1")
-
-
-def check_failures(
-    failures: Sequence[tuple[str, InvalidDataError]],
-    totals: Counter[str],
-    *,
-    origin: object,
-    max_unreadable: float,
-) -> None:
-    """Refuse to go on where too much of a data source cannot be read.
-
-    Args:
-        failures: (label, error) of each picture that cannot be read.
-        totals: pictures given of each label.
-        max_unreadable: share of all pictures that may be unreadable; of one label, four times it.
-
-    Raises:
-        InvalidDataError: too many are, grouped by cause, or none of a label is left.
-    """
-    if not failures:
-        return
-    by_label = Counter(label for label, _ in failures)
-    everything = sum(totals.values())
-    summary = summarise_failures([error for _, error in failures])
-    if len(failures) == everything:
-        raise InvalidDataError(origin, f"none of the {everything} pictures can be read: {summary}")
-    if len(failures) > max_unreadable * everything:
-        raise InvalidDataError(
-            origin,
-            f"{len(failures)} of {everything} pictures cannot be read, more than "
-            f"max_unreadable={max_unreadable:g} allows: {summary}",
-        )
-    for label, count in by_label.items():
-        if count > min(1.0, 4 * max_unreadable) * totals[label] or count == totals[label]:
-            own = summarise_failures([error for name, error in failures if name == label])
-            raise InvalidDataError(
-                origin,
-                f"{count} of {totals[label]} pictures of label {label!r} cannot be read: {own}",
-            )
-
-
-def summarise_failures(errors: Sequence[InvalidDataError]) -> str:
-    """Errors grouped by cause, most frequent first, each with a file that shows it."""
-    causes: dict[str, list[object]] = {}
-    for error in errors:
-        causes.setdefault(error.reason, []).append(error.file)
-    parts = [
-        f"{len(files)} {reason} (such as {files[0]})"
-        for reason, files in sorted(causes.items(), key=lambda cause: (-len(cause[1]), cause[0]))
-    ]
-    return "; ".join(parts)

@@ -29,9 +29,14 @@ def stop_at_exit(work: Stoppable) -> None:
         _running.add(work)
 
 
+class JoinedThread(threading.Thread):
+    """A daemon thread that `Stoppable.stop` joins."""
+
+
 def hold_at_exit() -> None:
-    """Keep a daemon thread here once the interpreter exits: nobody waits for what it would do."""
-    if _exiting.is_set() and threading.current_thread().daemon:
+    """Keep a daemon thread here once the interpreter exits, unless somebody waits for its end."""
+    thread = threading.current_thread()
+    if _exiting.is_set() and thread.daemon and not isinstance(thread, JoinedThread):
         threading.Event().wait()
 
 

@@ -16,14 +16,6 @@ Result = TypeVar("Result")
 _INTERVAL = 0.2
 _LINE_INTERVAL = 5.0
 
-_TITLES = {
-    Phase.INITIALIZED: "Starting",
-    Phase.EXTRACTING_FEATURES: "Extracting features",
-    Phase.TRAINING: "Training",
-    Phase.EVALUATING: "Evaluating",
-    Phase.DONE: "Done",
-}
-
 
 def check_display(how: object) -> None:
     """Raise InvalidParameterError unless `how` is what `result_of` takes."""
@@ -68,18 +60,6 @@ def in_notebook() -> bool:
     return hasattr(shell, "kernel")
 
 
-def describe(progress: Progress) -> str:
-    """One line: phase, count, rate and time left."""
-    parts = [_TITLES[progress.phase]]
-    if progress.total_item_count:
-        parts.append(f"{progress.item_count}/{progress.total_item_count}")
-    if progress.phase is Phase.EXTRACTING_FEATURES and progress.rate:
-        parts.append(f"{progress.rate:.0f} pictures/s")
-        if progress.remaining is not None:
-            parts.append(f"{progress.remaining:.0f} s left")
-    return "  ".join(parts)
-
-
 class Lines:
     """Plain lines: one for each phase, and one every few seconds within it."""
 
@@ -95,7 +75,7 @@ class Lines:
         if progress.phase is self._phase is Phase.DONE:
             return
         self._phase, self._next = progress.phase, now + _LINE_INTERVAL
-        print(describe(progress), file=self._stream, flush=True)
+        print(progress, file=self._stream, flush=True)
 
 
 class Bar:
@@ -119,7 +99,7 @@ class Bar:
     def __call__(self, progress: Progress) -> None:
         self._bar.update(
             self._task,
-            description=describe(progress),
+            description=str(progress),
             completed=progress.item_count if progress.phase is not Phase.DONE else 1,
             total=progress.total_item_count if progress.phase is not Phase.DONE else 1,
             refresh=True,

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from silverprint import _core
+from silverprint.training.checkpoint import Checkpoint
 from silverprint.training.progress import Phase
 
 Result = TypeVar("Result", covariant=True)
 
 
 class Program(Protocol[Result]):
-    """A training as a state machine; `Job` advances it on a thread of its own."""
+    """A training as a state machine; `Job` advances it on a thread of its own.
+
+    Methods are called on that thread, properties on any.
+    """
 
     @property
     def phase(self) -> Phase:
         """The phase that the next unit of work belongs to; `Phase.DONE` at the end."""
+        ...
+
+    @property
+    def iteration(self) -> int:
+        """Outer steps of the optimiser in this phase so far; pictures while extracting."""
         ...
 
     @property
@@ -36,6 +45,13 @@ class Program(Protocol[Result]):
 
     def advance(self, cancel: _core.runtime.CancelToken) -> None:
         """One unit of work. Cancelling `cancel` makes it raise TrainingCancelled soon."""
+        ...
+
+    def save(self) -> Sequence[Checkpoint]:
+        """Make durable what was done since the last call; returns the checkpoints it made so.
+
+        Also called after `advance` has raised. Does nothing without a session.
+        """
         ...
 
     def result(self) -> Result:

@@ -1,0 +1,150 @@
+"""The records of the feature cache: one SQLite file, opened anew for each use.
+
+So it lives through forks, threads, and folders that are deleted while it is in use.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from silverprint.features.folders import make_folder
+
+FORMAT = 1
+
+_BUSY = 60.0
+"""Seconds to wait for another process's transaction."""
+
+_OUTSIDE = re.compile("SQLITE_(IOERR|FULL|CANTOPEN|READONLY|BUSY|LOCKED|PROTOCOL|PERM|NOMEM|AUTH)")
+"""Errors of SQLite whose cause is not the file's content."""
+
+_SCHEMA = (
+    """CREATE TABLE series (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        view TEXT NOT NULL,
+        record TEXT NOT NULL,
+        UNIQUE (kind, view)
+    )""",
+    """CREATE TABLE feature (
+        series INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        shard INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (series, digest)
+    ) WITHOUT ROWID""",
+    "CREATE TABLE shard (id INTEGER PRIMARY KEY, size INTEGER NOT NULL)",
+    """CREATE TABLE file (
+        id INTEGER PRIMARY KEY,
+        stamp BLOB NOT NULL UNIQUE,
+        digest BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    )""",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+
+class DamagedRecordsError(Exception):
+    """SQLite could not make sense of the file, which was moved out of the way."""
+
+
+class Records:
+    """The file at `path`; any number of threads and processes may use it.
+
+    Each method raises:
+        DamagedRecordsError: see there.
+        OSError: the file cannot be read or written, or its format is of a newer silverprint.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._aside = f"{path}.damaged"
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection to read from; None where there are no records."""
+        if not self.path.exists():
+            yield None
+            return
+        with self._connection("rw") as connection:
+            yield connection if self._has_tables(connection) else None
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that is durable at the end, all or nothing; the file is made if needed."""
+        make_folder(self.path.parent)
+        with self._connection("rwc") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if not self._has_tables(connection):
+                    for statement in _SCHEMA:
+                        connection.execute(statement)
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def remove_damaged(self) -> None:
+        """Delete what was moved out of the way.
+
+        Raises:
+            OSError: it cannot be deleted.
+        """
+        for name in (self._aside, f"{self._aside}-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+
+    def shrink(self) -> None:
+        """Give the space of deleted records back."""
+        with self._connection("rw") as connection:
+            connection.execute("VACUUM")
+
+    @contextmanager
+    def _connection(self, mode: str) -> Iterator[sqlite3.Connection]:
+        opened = self._file_number()
+        uri = f"{self.path.as_uri()}?mode={mode}"
+        try:
+            with closing(
+                sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None)
+            ) as connection:
+                # EXTRA: the journal's end is on disk, too, before a commit counts.
+                connection.execute("PRAGMA synchronous = EXTRA")
+                connection.execute("PRAGMA trusted_schema = OFF")
+                yield connection
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # of a message with damaged text
+            if _OUTSIDE.match(getattr(error, "sqlite_errorname", "")):
+                raise OSError(f"{self.path}: {error}") from error
+            self._put_aside(opened)
+            raise DamagedRecordsError(f"{self.path}: {error}") from error
+
+    def _put_aside(self, opened: int | None) -> None:
+        """Move the file away, in place of one that was moved earlier."""
+        if self._file_number() != opened:
+            return  # another process has done it
+        # The journal first: it must not be played back into the file that takes this one's place.
+        with suppress(FileNotFoundError):
+            os.replace(f"{self.path}-journal", f"{self._aside}-journal")
+        with suppress(FileNotFoundError):
+            os.replace(self.path, self._aside)
+
+    def _file_number(self) -> int | None:
+        try:
+            return self.path.stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    def _has_tables(self, connection: sqlite3.Connection) -> bool:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT:
+            raise OSError(f"{self.path}: its format {version} is of a newer silverprint than this")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and version != FORMAT:
+            raise sqlite3.DatabaseError(f"format {version}, which never was")
+        return bool(tables)

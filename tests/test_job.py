@@ -19,6 +19,7 @@ from silverprint._core.runtime import CancelToken
 from silverprint.classifier.program import ClassifierProgram
 from silverprint.features import extraction
 from silverprint.training import events
+from silverprint.training import job as job_module
 from silverprint.training.display import Lines, result_of
 from silverprint.training.job import Job
 from silverprint.training.progress import Phase, Progress
@@ -179,6 +180,22 @@ def test_ctrl_c_while_waiting_cancels_the_job_and_waits_for_its_end(
     assert job.is_cancelled
     assert program.closed == 1
     assert our_threads() == []
+
+
+def test_ctrl_c_before_anybody_has_the_job_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def interrupted(self: threading.Thread) -> None:
+        start(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job_module.JoinedThread, "start", interrupted)
+    program = Steps(lambda cancel: None, units=1_000_000_000)
+    with pytest.raises(KeyboardInterrupt):
+        Job(program)
+    for thread in our_threads():
+        thread.join(PATIENCE)
+    assert program.closed == 1
 
 
 def test_a_job_can_be_awaited() -> None:

@@ -85,27 +85,32 @@ def test_an_iteration_after_the_end_tells_what_happened() -> None:
     assert phases(asyncio.run(events_of(job))) == PHASES
 
 
-def test_a_loop_that_waits_for_a_job_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate()
-    turns: list[float | None] = []
+@pytest.mark.parametrize("how", ["await", "async for"])
+def test_a_loop_that_waits_for_a_job_sleeps_until_it_is_called(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = threading.Semaphore(0)
 
-    async def main() -> str:
-        loop = asyncio.get_running_loop()
-        selector = loop._selector  # type: ignore[attr-defined]
+    def step(cancel: CancelToken) -> None:
+        assert slept.acquire(timeout=PATIENCE)
+
+    async def main() -> list[JobEvent]:
+        selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
         select = selector.select
 
         def counted(timeout: float | None = None) -> Any:
-            turns.append(timeout)
-            if timeout is None:  # asleep until somebody calls
-                gate.opened.set()
+            assert timeout in (None, 0)  # no clock wakes it
+            if timeout is None:
+                slept.release()
             return select(timeout)
 
         monkeypatch.setattr(selector, "select", counted)
-        return await Job(Steps(gate))
+        job = Job(Steps(step))
+        if how == "await":
+            await job
+        return await events_of(job)
 
-    assert asyncio.run(main()) == "answer"
-    assert None in turns
-    assert all(timeout in (None, 0) for timeout in turns)
+    assert phases(asyncio.run(main())) == PHASES
 
 
 def test_cancelling_a_task_leaves_the_job_running() -> None:
@@ -119,6 +124,7 @@ def test_cancelling_a_task_leaves_the_job_running() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+        assert job._feed._bells == set()
         return job
 
     async def wait_for(job: Job[str]) -> str:

@@ -132,6 +132,8 @@ def test_a_slow_reader_misses_progress_but_no_phase_and_no_checkpoint(clock: Clo
     assert phases([first, *rest]) == PHASES
     assert [event.checkpoint for event in rest if event.checkpoint] == job.checkpoints
     assert len(counted(rest)) <= 1
+    times = [event.progress.elapsed for event in rest]
+    assert times == sorted(times)
 
 
 def test_readers_do_not_take_events_from_each_other() -> None:
@@ -308,6 +310,17 @@ def test_callbacks_may_add_callbacks() -> None:
     assert [phases(seen) for seen in added] == [PHASES] * len(PHASES)
 
 
+def test_waits_that_ended_leave_nothing_behind() -> None:
+    gate = Gate()
+    job = Job(Steps(gate))
+    assert gate.reached.wait(PATIENCE)
+    for _ in range(100):
+        assert not job.wait(0)
+    assert job._feed._bells == set()
+    gate.opened.set()
+    job.result()
+
+
 def test_jobs_that_ended_leave_nothing_behind() -> None:
     class Answer(str):
         pass
@@ -392,6 +405,22 @@ def test_a_job_reports_its_rate(clock: Clock) -> None:
     gate.opened.set()
     job.result()
     assert rates == [(0, None, None), (1, 2.0, 1.5), (2, 2.0, 1.0), (3, 2.0, 0.5)]
+
+
+def test_items_that_were_known_do_not_count_for_long(clock: Clock) -> None:
+    rates: list[float | None] = []
+
+    def step(cancel: CancelToken) -> None:
+        rates.append(job.progress.rate)
+        clock.now += 0.001 if program.item_count < 100 else 1.0
+
+    gate = Gate()
+    program = Steps(units=120, phase=Phase.EXTRACTING_FEATURES)
+    program.step = lambda cancel: (gate(cancel), step(cancel))[1]
+    job = Job(program)
+    gate.opened.set()
+    job.result()
+    assert rates[119] == 1.0
 
 
 # Other processes

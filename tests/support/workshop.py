@@ -46,8 +46,10 @@ class Workshop:
         return sp.CustomFeatureExtractor(self.folder / name, **PLAIN)  # type: ignore[arg-type]
 
     def parameters(self, **given: Any) -> sp.ModelParameters:
-        defaults = {"feature_extractor": self.extractor(), "max_iterations": 4}
-        return sp.ModelParameters(**defaults | given)
+        given.setdefault("max_iterations", 4)
+        if "feature_extractor" not in given:
+            given["feature_extractor"] = self.extractor()
+        return sp.ModelParameters(**given)
 
     def kept(self, **given: Any) -> sp.SessionParameters:
         """Checkpoints at every second iteration."""

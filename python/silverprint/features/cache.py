@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,11 @@ Value = TypeVar("Value")
 _KEPT = 0.9
 """The part of the limit that is left after rows had to go, so that they need not go every time."""
 
+_ELSEWHERE = "(SILVERPRINT_CACHE=PATH names another folder, SILVERPRINT_CACHE=off none)"
+_NOT_READ = f"the feature cache cannot be read: %s; going on without it {_ELSEWHERE}"
+_NOT_WRITTEN = f"the feature cache cannot be written: %s; what is new is not kept {_ELSEWHERE}"
+_DAMAGED = "the feature cache was damaged and is begun anew: %s"
+
 
 class FeatureCache:
     """A folder of feature rows; any number of threads and processes may use it at once.
@@ -59,7 +65,8 @@ class FeatureCache:
         self._records = Records(self.folder / "records.sqlite")
         self._shards = self.folder / "rows"
         self._made = time_ns()
-        self._readable = self._writable = True
+        self._warnings: set[str] = set()
+        self._lock = threading.Lock()
         self._swept = False
 
     @classmethod
@@ -71,6 +78,10 @@ class FeatureCache:
         """
         folder = cache_folder()
         return None if folder is None else cls(folder, cache_limit())
+
+    def knows(self, kind: FeatureKind) -> bool:
+        """Whether there ever were rows of that kind."""
+        return bool(self._read(partial(queries.knows, kind=kind)))
 
     def find(self, kind: FeatureKind, views: Sequence[str], digests: Sequence[bytes]) -> Rows:
         """The rows of those pictures of which all `views` are there.
@@ -124,7 +135,7 @@ class FeatureCache:
         try:
             shard = write_shard(self._shards, rows)
         except OSError as error:
-            self._stop("written", error)
+            self._warn(_NOT_WRITTEN, error)
             return
         gone: list[int] = []
 
@@ -136,12 +147,12 @@ class FeatureCache:
         remove_shards(self._shards, gone if self._write(change) else [shard])
 
     def _sweep(self) -> bool:
-        """Make sure of the records, and once remove what killed processes left; False: no use."""
+        """Once, remove what killed processes left; whether rows can be put in."""
         recorded: set[int] = set()
         if not self._swept and self._write(lambda db: recorded.update(queries.shard_sizes(db))):
             remove_shards(self._shards, abandoned_shards(self._shards, recorded))
             self._swept = True
-        return self._writable
+        return not {_NOT_READ, _NOT_WRITTEN} & self._warnings
 
     def _too_many(self, db: sqlite3.Connection) -> list[int]:
         """The shards to be given up for the limit, the one not used for the longest time first."""
@@ -190,7 +201,7 @@ class FeatureCache:
             for path, status, digest in files
             if is_settled(status, read)
         ]
-        if entries and self._writable:
+        if entries:
             self._write(lambda db: queries.remember(db, entries))
 
     def info(self) -> dict[str, Any]:
@@ -220,41 +231,35 @@ class FeatureCache:
 
     def _read(self, query: Callable[[sqlite3.Connection], Value]) -> Value | None:
         """What `query` gives; None if there are no records or they cannot be read."""
-        if not self._readable:
+        if _NOT_READ in self._warnings:
             return None
         try:
             with self._records.reading() as db:
                 return None if db is None else query(db)
         except DamagedRecordsError as error:
-            self._warn_of_damage(error)
+            self._warn(_DAMAGED, error)
         except OSError as error:
-            self._stop("read", error)
+            self._warn(_NOT_READ, error)
         return None
 
     def _write(self, change: Callable[[sqlite3.Connection], None]) -> bool:
         """Whether `change` was made, durably."""
-        if not self._writable:
+        if {_NOT_READ, _NOT_WRITTEN} & self._warnings:
             return False
         try:
             with self._records.writing() as db:
                 change(db)
             return True
         except DamagedRecordsError as error:
-            self._warn_of_damage(error)
+            self._warn(_DAMAGED, error)
         except OSError as error:
-            self._stop("written", error)
+            self._warn(_NOT_WRITTEN, error)
         return False
 
-    def _stop(self, what: str, error: OSError) -> None:
-        """What cannot be written may still be read; what cannot be read is of no use."""
-        self._writable = False
-        self._readable = self._readable and what != "read"
-        _log.warning(
-            "the feature cache cannot be %s: %s; going on without it (SILVERPRINT_CACHE=PATH "
-            "names another folder, SILVERPRINT_CACHE=off none)",
-            what,
-            error,
-        )
-
-    def _warn_of_damage(self, error: DamagedRecordsError) -> None:
-        _log.warning("the feature cache was damaged and is begun anew: %s", error)
+    def _warn(self, text: str, error: Exception) -> None:
+        """Once of each: what was warned of is not tried again."""
+        with self._lock:
+            known = text in self._warnings
+            self._warnings.add(text)
+        if not known:
+            _log.warning(text, error)

@@ -61,16 +61,23 @@ def checksums(seeds: Sequence[int], digest: bytes, rows: npt.NDArray[np.float32]
     ]
 
 
+def knows(db: sqlite3.Connection, kind: FeatureKind) -> bool:
+    """Whether there are series of rows of that kind."""
+    found = db.execute("SELECT EXISTS (SELECT 1 FROM series WHERE kind = ?)", (kind.key,))
+    return bool(found.fetchone()[0])
+
+
 def find(
     db: sqlite3.Connection, kind: FeatureKind, views: Sequence[str], digests: Sequence[bytes]
 ) -> list[Entry]:
     """The pictures that have a row for each view, in the order in which they lie on disk."""
-    series = _series(db, kind)
-    if not all(view in series for view in views):
-        return []
-    by_view = [_places(db, series[view], digests) for view in views]
-    complete = [digest for digest in by_view[0] if all(digest in rows for rows in by_view)]
-    entries = [Entry(digest, tuple(rows[digest] for rows in by_view)) for digest in complete]
+    by_view: list[dict[bytes, Row]] = []
+    left = list(digests)
+    for view in views:
+        if left:
+            by_view.append(_places(db, kind, view, left))
+            left = [digest for digest in left if digest in by_view[-1]]
+    entries = [Entry(digest, tuple(rows[digest] for rows in by_view)) for digest in left]
     return sorted(entries, key=lambda entry: entry.rows[0][1:3])
 
 
@@ -136,7 +143,7 @@ def digests(db: sqlite3.Connection, stamps: Sequence[bytes]) -> dict[bytes, byte
     """The digests of the files that have these stamps, by stamp."""
     found = db.execute(
         f"SELECT stamp, digest, checksum FROM file WHERE stamp IN ({_marks(stamps)})"
-        " AND typeof(digest) = 'blob'",
+        " AND typeof(stamp) = 'blob' AND typeof(digest) = 'blob'",
         stamps,
     )
     return {stamp: digest for stamp, digest, sum_ in found if sum_ == _file_checksum(stamp, digest)}
@@ -183,13 +190,16 @@ def _series(db: sqlite3.Connection, kind: FeatureKind) -> Mapping[str, int]:
     return dict(db.execute("SELECT view, id FROM series WHERE kind = ?", (kind.key,)))
 
 
-def _places(db: sqlite3.Connection, series: int, digests: Sequence[bytes]) -> dict[bytes, Row]:
+def _places(
+    db: sqlite3.Connection, kind: FeatureKind, view: str, digests: Sequence[bytes]
+) -> dict[bytes, Row]:
     # Damaged records may hold values of any type.
     found = db.execute(
         "SELECT digest, series, shard, offset, checksum FROM feature"
-        f" WHERE series = ? AND digest IN ({_marks(digests)})"
+        " WHERE series = (SELECT id FROM series WHERE kind = ? AND view = ?)"
+        f" AND digest IN ({_marks(digests)})"
         " AND typeof(shard) = 'integer' AND typeof(offset) = 'integer'",
-        (series, *digests),
+        (kind.key, view, *digests),
     )
     return {digest: Row(*row) for digest, *row in found}
 

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,7 +89,7 @@ def extract_blocks(
     seed: int = 0,
     lookup: Lookup | None = None,
     counts: ExtractionCounts | None = None,
-) -> Iterator[FeatureBlock]:
+) -> Generator[FeatureBlock, None, None]:
     """Blocks of at most `block_size` pictures, in order; a few are held at a time.
 
     Pictures that cannot be read are reported in their block. A generator: leaving it stops the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,7 +54,7 @@ def gather_blocks(
     views: Sequence[View] = (),
     seed: int = 0,
     counts: ExtractionCounts | None = None,
-) -> Iterator[FeatureBlock]:
+) -> Generator[FeatureBlock, None, None]:
     """Blocks of at most `block_size` pictures, in any order; each picture is in one of them.
 
     First come the pictures whose file is as it was when it was last read and whose features are
@@ -69,8 +69,10 @@ def gather_blocks(
     sources = list(known)
     store = None
     if cache is not None:
-        store = _Store(cache, kind_of(extractor), view_names(views, seed))
-        sources.append(store)
+        kind = kind_of(extractor)
+        store = _Store(cache, kind, view_names(views, seed))
+        if cache.knows(kind):  # or else nothing is lost by not asking for each picture
+            sources.append(store)
     left = set(range(len(pictures)))
     for block in _unread_blocks(pictures, cache, sources, block_size):
         if token.cancelled:
@@ -94,26 +96,28 @@ def gather_blocks(
         if progress is not None:
             progress(before + done, len(pictures))
 
+    extracted = extract_blocks(
+        [pictures[i] for i in places],
+        _LoadedLater(extractor),
+        block_size=block_size,
+        threads=threads,
+        progress=report,
+        cancel=token,
+        digests=True,
+        views=views,
+        seed=seed,
+        lookup=lookup if sources else None,
+        counts=counts,
+    )
     try:
-        for block in extract_blocks(
-            [pictures[i] for i in places],
-            _LoadedLater(extractor),
-            block_size=block_size,
-            threads=threads,
-            progress=report,
-            cancel=token,
-            digests=True,
-            views=views,
-            seed=seed,
-            lookup=lookup if sources else None,
-            counts=counts,
-        ):
+        for block in extracted:
             failures = [(int(places[i]), error) for i, error in block.failures]
             block = replace(block, positions=places[block.positions], failures=failures)
             if store is not None:
                 store.put(pictures, block, reused)
             yield block
     finally:
+        extracted.close()
         if store is not None:
             store.save()
 

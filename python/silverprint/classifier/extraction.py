@@ -71,7 +71,7 @@ class Extraction:
         self._known = known
         self._run = run
         self._blocks: Iterator[tuple[str, FeatureBlock]] | None = None
-        self._in_flight = 0
+        self._read = 0
 
     @property
     def total(self) -> int:
@@ -85,8 +85,8 @@ class Extraction:
 
     @property
     def read(self) -> int:
-        """Pictures that are read, those of unfinished blocks included."""
-        return min(self.total, self.done + self._in_flight)
+        """Pictures that are read, those of unfinished blocks included; it never falls."""
+        return self._read
 
     def begin(self) -> None:
         """Make room for the features, and take over what is on disk."""
@@ -99,6 +99,7 @@ class Extraction:
             else:
                 identity = feature_identity(self._parameters, part)
                 self.features[part] = self._run.feature_set(part, paths, views, dimension, identity)
+        self._read = self.done
 
     def step(self, cancel: _core.runtime.CancelToken) -> bool:
         """One block of pictures; False when all are there."""
@@ -109,8 +110,8 @@ class Extraction:
             self._blocks = None
             return not self._is_whole()
         part, block = found
-        self._in_flight = 0
         self.features[part].add(block)
+        self._read = max(self._read, self.done)
         return True
 
     def save(self) -> None:
@@ -135,7 +136,7 @@ class Extraction:
             before = self.done
 
             def progress(done: int, total: int, before: int = before) -> None:
-                self._in_flight = max(0, before + done - self.done)
+                self._read = max(self._read, before + done)
 
             for block in gather_blocks(
                 [features.paths[i] for i in missing],

@@ -118,3 +118,27 @@ def test_a_job_can_be_awaited() -> None:
         return await job
 
     assert asyncio.run(train()).labels == ("cat", "dog")
+
+
+def test_sessions_and_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    data, parameters = sp.DataSource.labeled_directories("photos/"), sp.ModelParameters()
+    session = sp.ImageClassifier.make_training_session(
+        data, parameters, sp.SessionParameters("runs/pets")
+    )
+    job = sp.ImageClassifier.resume(session)
+    for event in job:
+        print(event)
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("Extracting features", "Training", "Saved", "Done"))
+    first = job.result()
+
+    async def again() -> sp.ImageClassifier:
+        job = sp.ImageClassifier.train(data, parameters, sp.SessionParameters("runs/pets"))
+        return await job
+
+    model = asyncio.run(again())
+    assert model.labels == ("cat", "dog")
+    assert model.validation_metrics == first.validation_metrics
+    session = sp.ImageClassifier.restore_training_session(sp.SessionParameters("runs/pets"))
+    model = sp.ImageClassifier(checkpoint=session.checkpoints[-1])
+    assert model.prediction("cat.jpg") == "cat"

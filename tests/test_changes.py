@@ -95,6 +95,36 @@ def test_of_equal_pictures_as_many_are_matched_as_there_are() -> None:
     assert not changes.removed
 
 
+def test_another_spelling_of_a_path_is_the_same_place() -> None:
+    changes = compared({"cat/1.jpg": ("cat", A)}, {str(Path.cwd() / "cat/1.jpg"): ("cat", A)})
+    assert str(changes) == "nothing changed"
+
+
+def test_a_picture_that_cannot_be_read_any_more_is_removed() -> None:
+    changes = compared({"1.jpg": ("cat", A), "2.jpg": ("cat", B)}, {"1.jpg": ("cat", b"")})
+    assert changes.removed == ("2.jpg", "1.jpg")
+    assert not changes.changed
+
+
+def test_a_picture_that_could_never_be_read_is_known_by_its_place() -> None:
+    before = {"old/1.jpg": ("cat", b""), "old/2.jpg": ("dog", b""), "old/3.jpg": ("dog", b"")}
+    after = {"new/1.jpg": ("cat", b""), "new/2.jpg": ("dog", b""), "new/3.jpg": ("dog", b"")}
+    assert str(compared(dict(before), after)) == "3 moved"
+    assert str(compared(dict(before), dict(before))) == "nothing changed"
+    mended = before | {"old/2.jpg": ("dog", A)}
+    assert compared(dict(before), mended).changed == ("old/2.jpg",)
+    relabelled = {"old/1.jpg": ("cat", b""), "old/2.jpg": ("cat", b""), "old/3.jpg": ("dog", b"")}
+    assert not compared(dict(before), relabelled).relabelled  # nobody knows
+
+
+def test_another_label_of_a_picture_that_was_not_read_yet_is_seen_by_its_path() -> None:
+    changes = compared(
+        {"1.jpg": ("cat", None), "2.jpg": ("dog", A)}, {"1.jpg": ("dog", B), "2.jpg": ("dog", A)}
+    )
+    assert changes.relabelled == ("1.jpg",)
+    assert str(changes) == "1 relabelled"
+
+
 SIDE = st.dictionaries(
     st.sampled_from("abcdef"), st.tuples(st.sampled_from("xy"), st.sampled_from([A, B, C]))
 )

@@ -16,7 +16,7 @@ import silverprint as sp
 from silverprint.cli.main import main
 from silverprint.data import decode
 from silverprint.export import coreml
-from silverprint.features import extraction
+from silverprint.features import digests, extraction
 from support.children import run_python
 from support.classifier_sets import command, draw, draw_set
 
@@ -75,7 +75,8 @@ def nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **names: object) -> Any:
         raise AssertionError("a picture was read")
 
-    monkeypatch.setattr(extraction, "read_picture", refuse)
+    for module in (extraction, digests):
+        monkeypatch.setattr(module, "read_picture_and_status", refuse)
     monkeypatch.setattr(decode, "read_picture", refuse)
 
 
@@ -120,7 +121,8 @@ class TestTrain:
         pytest.importorskip("coremltools")
         status, out, _ = run("train", "classifier", photos, "-o", tmp_path / "v1.0", "--l2", "0.1")
         assert status == OK
-        assert sorted(entry.name for entry in tmp_path.iterdir()) == ["v1.0.mlpackage", "v1.0.onnx"]
+        files = sorted(path.name for path in tmp_path.iterdir() if path.name != ".silverprint")
+        assert files == ["v1.0.mlpackage", "v1.0.onnx"]
         assert "In Swift:" in out
         assert "VNCoreMLRequest" in out
 
@@ -233,7 +235,7 @@ class TestTrain:
         status, out, _ = run("train", "classifier", photos, "-o", tmp_path / "M", "--l2", "0.1")
         assert status == OK
         assert "No Core ML file will be written: coremltools not installed" in out
-        assert [entry.name for entry in tmp_path.iterdir()] == ["M.onnx"]
+        assert list(tmp_path.glob("M*")) == [tmp_path / "M.onnx"]
 
 
 class TestEvaluate:
@@ -548,7 +550,7 @@ def test_ctrl_c_is_130(
     def interrupt(*arguments: object, **names: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sp.ImageClassifier, "__init__", interrupt)
+    monkeypatch.setattr(sp.ImageClassifier, "make_training_session", interrupt)
     assert run("train", "classifier", photos, "-o", tmp_path / "M.onnx")[0] == INTERRUPTED
     assert list(tmp_path.iterdir()) == []
 

@@ -21,7 +21,6 @@ from support.sessions import (
     contents,
     recorded,
     resumed,
-    save_always,
     session_of,
     train_in_child,
     training_set,
@@ -134,7 +133,10 @@ def test_killed_in_many_system_calls(folder: Path, golden: tuple[Any, ...], kind
     """Sixty, evenly over the whole training: at least twenty in each phase that has as many."""
     (folder / "session").mkdir(mode=0o700)
     with Disk(folder / "session") as disk:
-        disk.run([sys.executable, "-m", "support.sessions", folder, "session"], env={"SILVERPRINT_CACHE": "off"})
+        disk.run(
+            [sys.executable, "-m", "support.sessions", folder, "session"],
+            env={"SILVERPRINT_CACHE": "off"},
+        )
         total = disk.counts[kind]
     shutil.rmtree(folder / "session")
     moments = ("before", "half", "after")

@@ -11,6 +11,7 @@ error that a user may see ends it with status 5 and one line.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -137,11 +138,14 @@ class Training:
         """What trains in a session, as a program."""
         return [sys.executable, "-m", "support.sessions", self.folder, session]
 
-    def goes_on(self, folder: Path, printed: str = "", *, known: bool = False) -> None:
+    def goes_on(
+        self, folder: Path, printed: str = "", *, known: bool = False, damaged: bool = False
+    ) -> None:
         """Check that the session in a folder ends well after its program printed that.
 
-        What was promised is there, checkpoints are whole, the model is the same, and no picture is
-        decoded that the session holds, or an earlier run of it if `known`.
+        What was promised is there, checkpoints are whole, the model is the same, no picture is
+        decoded that the session holds, or an earlier run of it if `known`, and nothing needs to be
+        repaired unless it was `damaged` before.
         """
         assert "begun" not in printed or SessionStore.is_session(folder)
         session = session_of(self.folder, folder)
@@ -152,7 +156,9 @@ class Training:
         kept, held = models(session), recorded(session)
         assert kept.keys() >= {iteration for iteration in self.models if iteration <= trained}
         assert kept.items() <= self.models.items()
-        model, program = resumed(session)
+        with _warnings() as warnings:
+            model, program = resumed(session)
+        assert damaged or not [warning for warning in warnings if "anew" in warning]
         assert contents(model, self.folder) == self.contents
         assert models(session) == self.models
         decoded = program.counts.decoded if program else 0
@@ -160,6 +166,19 @@ class Training:
 
 
 _PHASES = [str(phase) for phase in sp.Phase]
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What silverprint logs meanwhile."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("silverprint").addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logging.getLogger("silverprint").removeHandler(handler)
 
 
 @contextmanager

@@ -151,6 +151,8 @@ def _value(name: str, value: Any) -> object:
     """What `to_json` wrote as JSON, but for an extractor."""
     if name == "classifier":
         return _made(_CLASSIFIERS, value)
+    if value == DATA:
+        return "a data source"
     return Split(**value) if isinstance(value, dict) else value
 
 

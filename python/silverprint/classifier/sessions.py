@@ -205,7 +205,7 @@ def _go_on(
             return last.number, _adopt(writer, last, documents, before, wanted, changes)
         if not options.accept_changes:
             old, new = before[TRAINING_PART].groups, wanted.data.groups
-            raise IncompatibleParametersError("groups", _groups(old), "other " + _groups(new))
+            raise IncompatibleParametersError("groups", _groups(old), _groups(new, "other "))
     text = str(differences)
     if not last.is_finished and last.settings["changes"]:
         text = f"{last.settings['changes']}, then {text}"
@@ -276,5 +276,5 @@ def _changes(
     return picture_changes(documents, run, part, before, now, read)
 
 
-def _groups(groups: tuple[str, ...] | None) -> str:
-    return "no groups" if groups is None else f"{len(set(groups))} groups"
+def _groups(groups: tuple[str, ...] | None, which: str = "") -> str:
+    return "no groups" if groups is None else f"{len(set(groups))} {which}groups"

@@ -106,7 +106,7 @@ def _begin(
     *before, run = session.runs
     if run.is_finished:
         out.say("Nothing has changed since the last run: its result stands.")
-    elif session.iteration:
+    elif run.phase is not sp.Phase.INITIALIZED:
         unit = "pictures" if run.phase is sp.Phase.EXTRACTING_FEATURES else "iterations"
         done = f"{title(run.phase).lower()}, {session.iteration} {unit} done"
         out.say(f"Going on with what {folder} keeps: {done}.")

@@ -89,6 +89,7 @@ class FeatureMatrix:
 
         Raises:
             CorruptSessionError: the file was cut short meanwhile.
+            OSError: it cannot be read.
         """
         if self._memory is not None:
             return self._memory
@@ -99,7 +100,8 @@ class FeatureMatrix:
             )
         if 0 in self.shape:
             return np.empty(self.shape, ROW_DTYPE)
-        return np.asarray(np.memmap(self.file, ROW_DTYPE, "r", shape=self.shape))
+        with explained(self.file):
+            return np.asarray(np.memmap(self.file, ROW_DTYPE, "r", shape=self.shape))
 
     def close(self) -> None:
         """Let go of the file; arrays that were given out stay."""
@@ -110,8 +112,13 @@ class FeatureMatrix:
 
 
 def map_matrix(file: Path, shape: Sequence[int]) -> npt.NDArray[np.float32] | None:
-    """A matrix on disk, read only; None where its file is missing or has another size."""
+    """A matrix on disk, read only; None where its file is missing or has another size.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     size = int(np.prod(shape)) * ROW_DTYPE.itemsize
     if not size or not file.is_file() or file.stat().st_size != size:
         return None
-    return np.asarray(np.memmap(file, ROW_DTYPE, "r", shape=tuple(shape)))
+    with explained(file):
+        return np.asarray(np.memmap(file, ROW_DTYPE, "r", shape=tuple(shape)))

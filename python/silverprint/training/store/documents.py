@@ -124,6 +124,8 @@ class Documents:
             if name.startswith(_OUTSIDE):
                 raise OSError(f"{self.path}: {error}; {DISK_REMEDY}") from error
             raise CorruptSessionError(self.path, f"is damaged ({error})", REMEDY) from error
+        except UnicodeDecodeError as error:  # SQLite's message quotes what is damaged
+            raise CorruptSessionError(self.path, "is damaged", REMEDY) from error
 
 
 class _Transaction:

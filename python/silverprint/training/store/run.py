@@ -141,12 +141,9 @@ class RunStore:
         state = self.documents.get(Key(self.number, "state"))
         if state is not None:
             self._state_file = decoded(state)["files"]["arrays"]["name"]
-        of_run = {key: body for key, body in self.documents.items() if key.run == self.number}
-        numbers = [name.rpartition("-")[2].partition(".")[0] for name in files_of(of_run)]
         place = self.documents.get(Key(self.number, "place"))
         if place is not None:
             self._reached = Phase(decoded(place)["phase"])
-        self._files = max((int(number) for number in numbers if number.isdigit()), default=0)
 
     def feature_set(
         self,
@@ -291,7 +288,6 @@ class RunStore:
         return saved
 
     def _write_arrays(self, folder: str, state: State) -> FileReference:
-        """Into a new file: a training that is done once more must not touch its checkpoints."""
         from safetensors.numpy import save
 
         self._files += 1

@@ -197,8 +197,14 @@ class SessionWriter:
         self._thread.start()
 
     def write(self, name: str, data: bytes) -> FileReference:
-        """A new file, durable; the next `commit` is to refer to it."""
-        return write_file(self.folder, name, data)
+        """A new file, durable; the next `commit` is to refer to it.
+
+        Its name ends in a mark of this writer's. One that the session was taken from and that does
+        not know it yet must not overwrite it, nor may a training that is done once more overwrite
+        its checkpoints before the new ones are recorded.
+        """
+        stem, suffix = os.path.splitext(name)
+        return write_file(self.folder, f"{stem}-{self._holder.token[:8]}{suffix}", data)
 
     def commit(
         self,
@@ -266,7 +272,8 @@ class SessionWriter:
     def _check_lease(self, body: bytes | None) -> None:
         holder = None if body is None else Holder(**decoded(body))
         if holder is None or holder.token != self._holder.token:
-            raise SessionInUseError(self.folder, "nobody" if holder is None else str(holder))
+            who = "another job, which has ended since" if holder is None else str(holder)
+            raise SessionInUseError(self.folder, who)
 
     def _renew(self) -> None:
         while not self._closed.wait(RENEWAL):

@@ -1,0 +1,95 @@
+"""Wherever the power fails, a training in a session goes on from what it has saved.
+
+A child trains, saving after every unit of work; then each folder that a power loss at some moment
+may leave is gone on with. support/disk.py says what may be lost, `Training.goes_on` what may not.
+The short version takes a sample of the moments; `pytest -m long` takes all.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import silverprint as sp
+from support.disk import Disk
+from support.sessions import Training, advance, resumed, session_of, short_training
+
+some_or_all = pytest.mark.parametrize(
+    "count", [pytest.param(100, id="some"), pytest.param(None, id="all", marks=pytest.mark.long)]
+)
+
+
+@pytest.fixture(scope="module")
+def training() -> Iterator[Training]:
+    with short_training() as training:
+        yield training
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SILVERPRINT_CACHE", "off")
+
+
+@pytest.fixture
+def place(training: Training) -> Iterator[Path]:
+    """Where a session may lie, in a new folder of the failing disk."""
+    with tempfile.TemporaryDirectory(dir=training.folder) as disk:
+        yield Path(disk, "new", "session")
+
+
+def fail_while_training(
+    training: Training,
+    place: Path,
+    count: int | None,
+    *before: object,
+    promised: str = "",
+    **conditions: bool,
+) -> None:
+    """`before` is put before the command that trains; for the others see `Training.goes_on`."""
+    with Disk(place.parent.parent) as disk:
+        done = disk.run([*before, *training.command(place)])
+        assert done.returncode == 0, done.stderr
+        for crash in disk.crashes(seed=0, count=count):
+            session = crash.folder / "new" / "session"
+            training.goes_on(session, promised + crash.printed, **conditions)
+
+
+@some_or_all
+def test_of_a_new_session(training: Training, place: Path, count: int | None) -> None:
+    """As long as nothing was promised there may be none; the training begins then."""
+    fail_while_training(training, place, count)
+
+
+def test_of_a_session_in_a_folder_that_was_made_just_before(
+    training: Training, place: Path
+) -> None:
+    place.parent.mkdir()
+    first = ("sh", "-c", 'mkdir "$0" && exec "$@"', place)
+    fail_while_training(training, place, 30, *first)
+
+
+@some_or_all
+def test_of_a_second_run(training: Training, place: Path, count: int | None) -> None:
+    """It takes over the features of the first, which go when they are safe."""
+    resumed(session_of(training.folder, place, iterations=1))
+    fail_while_training(training, place, count, known=True)
+
+
+@some_or_all
+def test_of_a_run_that_goes_on(training: Training, place: Path, count: int | None) -> None:
+    advance(session_of(training.folder, place), sp.Phase.TRAINING, 3)
+    fail_while_training(training, place, count, promised="begun\ntraining 3\n")
+
+
+@some_or_all
+def test_of_a_run_whose_head_is_trained_anew(
+    training: Training, place: Path, count: int | None
+) -> None:
+    """Its checkpoints are kept meanwhile, though the training comes by them once more."""
+    advance(session_of(training.folder, place), sp.Phase.TRAINING, 3)
+    (state,) = (place / "training").iterdir()
+    state.write_bytes(b"")
+    fail_while_training(training, place, count, promised="begun\ntraining 3\n", damaged=True)

@@ -26,9 +26,11 @@ BENCHMARKS = (
     "extraction",
     "logistic_regression",
     "accuracy",
+    "prints",
     "perceptron",
     "augmentation",
     "calibration",
+    "sessions",
     "embedding",
     "import_time",
 )
@@ -47,7 +49,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="silverprint-benchmark-") as temporary:
         for name in args.only:
             note(f"{name} begins; load of the machine {_load()}")
-            command = [sys.executable, str(_HERE / f"{name}.py")]
+            script = _HERE / name
+            command = [sys.executable, str(script if script.is_dir() else f"{script}.py")]
             command += ["--threads", str(args.threads), "--data", str(args.data)]
             command += ["--work", str(args.work or temporary)]
             command += ["--quick"] if args.quick else []

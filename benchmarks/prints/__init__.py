@@ -1,0 +1,1 @@
+"""How good a feature extractor is, and how fast: `python benchmarks/prints`."""

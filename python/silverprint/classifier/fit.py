@@ -64,10 +64,9 @@ class Fit:
             return False
         goes_on = self._solver.step(cancel)
         self._used += 1
-        if goes_on and self._is_at_limit:
-            self.stopped_early = self._problem.max_iterations is not None
-            return False
-        return goes_on
+        limited = goes_on and self._is_at_limit
+        self.stopped_early = limited and self._problem.max_iterations is not None
+        return goes_on and not limited
 
     @property
     def _is_at_limit(self) -> bool:

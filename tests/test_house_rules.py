@@ -167,6 +167,9 @@ def test_every_module_says_what_it_holds() -> None:
             assert module.__doc__, path
 
 
+_BINARY = (".f32", ".jpg", ".onnx", ".safetensors", ".sqlite")
+
+
 def tracked_texts() -> list[tuple[str, str]]:
     done = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, check=False
@@ -176,7 +179,7 @@ def tracked_texts() -> list[tuple[str, str]]:
     found = []
     for name in done.stdout.decode().split("\0"):
         path = ROOT / name
-        if name and path.is_file() and path.suffix not in (".onnx", ".jpg"):
+        if name and path.is_file() and path.suffix not in _BINARY:
             found.append((name, path.read_text(encoding="utf-8")))
     return found
 

@@ -11,6 +11,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,13 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def copy(training: Training) -> Iterator[Callable[[str], Path]]:
     """Makes a copy of one of the sessions, in place of the one before."""
-    with tempfile.TemporaryDirectory(dir=training.folder) as place:
+    with tempfile.TemporaryDirectory(dir=training.folder, ignore_cleanup_errors=True) as place:
+        numbers = count()
 
         def copied(name: str) -> Path:
-            shutil.rmtree(Path(place, "session"), ignore_errors=True)
-            return shutil.copytree(training.folder / name, Path(place, "session"))
+            number = next(numbers)
+            shutil.rmtree(Path(place, str(number - 1)), ignore_errors=True)
+            return shutil.copytree(training.folder / name, Path(place, str(number)))
 
         yield copied
 
@@ -137,7 +140,7 @@ def test_each_flipped_bit(training: Training, copy: Callable[[str], Path], name:
 def test_a_damaged_table_is_found_before_anything_is_written(
     training: Training, copy: Callable[[str], Path], schema: bytes, damaged: bytes
 ) -> None:
-    session = copy("training")
+    session = copy("extracting")
     before = (session / DATABASE).read_bytes().replace(schema, damaged)
     (session / DATABASE).write_bytes(before)
     assert outcome(training, session, DATABASE) == "an error"

@@ -136,7 +136,7 @@ def test_a_damaged_result_is_made_once_more(
     assert run.model is not None
     run.model.write_bytes(run.model.read_bytes()[:-100])
     assert shop.resumed(shop.restore()) == (golden, 0)
-    assert f"{run.model}: has " in caplog.text
+    assert str(run.model) in caplog.text
     assert "trained anew" in caplog.text
     assert shop.resumed(shop.restore()) == (golden, 0)
 

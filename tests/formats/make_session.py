@@ -33,16 +33,13 @@ def main() -> None:
                 draw(PLACE / "pictures" / label / f"{i}.png", colour, size=8)
         tiny_extractor(PLACE)
         advance(session_of(PLACE, "unfinished"), sp.Phase.TRAINING, 3)
-        model, _ = resumed(session_of(PLACE, "finished"))
+        session = session_of(PLACE, "finished")
+        model, _ = resumed(session)
+        checkpoint = sp.ImageClassifier(checkpoint=session.checkpoints[-1])
         pictures = sorted(map(str, (PLACE / "pictures").rglob("*.png")))
         expected = {
-            "labels": model.labels,
             "probabilities": model.probabilities(pictures).tolist(),
-            "checkpoint": sp.ImageClassifier(
-                checkpoint=session_of(PLACE, "finished").checkpoints[-1]
-            )
-            .probabilities(pictures)
-            .tolist(),
+            "checkpoint": checkpoint.probabilities(pictures).tolist(),
         }
         (PLACE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
         for name in ("unfinished", "finished"):  # whose was the lease is still in free pages

@@ -185,7 +185,9 @@ def _warnings() -> Iterator[list[str]]:
 def short_training() -> Iterator[Training]:
     """A training of `SHORT` pictures, in a folder of its own."""
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    with tempfile.TemporaryDirectory(prefix="silverprint-", dir=memory) as place:
+    with tempfile.TemporaryDirectory(
+        prefix="silverprint-", dir=memory, ignore_cleanup_errors=True
+    ) as place:
         folder = training_set(Path(place).resolve(), SHORT)
         session = session_of(folder, "golden")
         model, _ = resumed(session)

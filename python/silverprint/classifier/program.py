@@ -193,7 +193,7 @@ class ClassifierProgram:
         try:
             state = run.state()
         except CorruptSessionError as error:
-            _log.warning("%s; the head is trained anew", error)
+            _log.warning("%s %s: the head is trained anew", error.path, error.what)
             run.forget_state()
             return
         if state is not None:

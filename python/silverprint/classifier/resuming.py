@@ -89,7 +89,7 @@ def program_of(session: TrainingSession) -> ClassifierProgram | FinishedProgram:
         try:
             return FinishedProgram(read_result(store.folder, run.result))
         except CorruptSessionError as error:
-            _log.warning("%s: trained anew", error)
+            _log.warning("%s %s: trained anew", error.path, error.what)
     writer = store.writer(take_over=options.take_over)
     try:
         documents = store.read()

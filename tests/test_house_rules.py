@@ -167,7 +167,7 @@ def test_every_module_says_what_it_holds() -> None:
             assert module.__doc__, path
 
 
-_BINARY = (".f32", ".jpg", ".onnx", ".safetensors", ".sqlite")
+_BINARY = (".f32", ".jpg", ".onnx", ".png", ".safetensors", ".sqlite")
 
 
 def tracked_texts() -> list[tuple[str, str]]:

@@ -41,21 +41,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def golden(folder: Path, monkeypatch_module: pytest.MonkeyPatch) -> tuple[Any, ...]:
+def golden(folder: Path) -> tuple[Any, ...]:
     """What an uninterrupted training gives, saving now and then."""
     model, _ = resumed(session_of(folder, "golden"))
     return contents(model, folder)
 
 
-@pytest.fixture(scope="module")
-def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SILVERPRINT_CACHE", "off")
-        yield patch
-
-
 @pytest.fixture(autouse=True)
-def _saving(folder: Path, monkeypatch_module: pytest.MonkeyPatch) -> Iterator[None]:
+def _without_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """So that what is not in the session is extracted again, and counted."""
+    monkeypatch.setenv("SILVERPRINT_CACHE", "off")
     yield
     shutil.rmtree(folder / "session", ignore_errors=True)
 

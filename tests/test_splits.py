@@ -82,6 +82,14 @@ def test_the_order_of_the_pictures_does_not_matter(
     assert (held_of(found, ratio, seed)[order] == held_of(other, ratio, seed)).all()
 
 
+def test_nor_does_that_of_the_labels_where_one_picture_has_several() -> None:
+    """With so small a share only the smallest hash of all is held out: under both labels."""
+    found = [(digest(0), 0), (digest(0), 1), (digest(1), 0), (digest(1), 1)]
+    held = held_of(found, 0.125, 0)
+    assert (held[::-1] == held_of(found[::-1], 0.125, 0)).all()
+    assert held.sum() == 2
+
+
 @given(pictures, pictures, counts, seeds)
 def test_adding_or_removing_pictures_moves_at_most_one_digest_a_label(
     found: Pictures, added: Pictures, count: int, seed: int

@@ -164,8 +164,9 @@ def held_out(
         for value in chosen:
             result[hashes[value]] = True
     if divisible and not result.any():
-        hashes = min(divisible, key=min)
-        result[hashes[min(hashes)]] = True
+        smallest = min(map(min, divisible))
+        for hashes in divisible:  # several, where a picture stands under several labels
+            result[hashes.get(smallest, [])] = True
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from silverprint.classifier import saved_parameters
@@ -18,7 +19,7 @@ from silverprint.classifier.extraction import TRAINING_PART, VALIDATION_PART
 from silverprint.classifier.parameters import ModelParameters
 from silverprint.classifier.wanted import Wanted, begin, saved_sources
 from silverprint.data.changes import Changes
-from silverprint.data.saved import to_bytes
+from silverprint.data.saved import from_bytes, to_bytes
 from silverprint.data.source import DataSource
 from silverprint.errors import IncompatibleParametersError, InvalidParameterError
 from silverprint.features.cache import FeatureCache
@@ -124,20 +125,22 @@ def restore_session(
             "session_directory", str(session.folder), "a session that was begun; this is empty"
         )
     last = runs[-1]
-    saved = saved_sources(documents, last.number)
+    body = documents[Key(last.number, "data", TRAINING_PART)]
+    validation = documents.get(Key(last.number, "data", VALIDATION_PART))
     parameters = saved_parameters.from_json(
-        last.settings["parameters"], saved.get(VALIDATION_PART), last.settings["silverprint"]
+        last.settings["parameters"],
+        None if validation is None else from_bytes(validation),
+        last.settings["silverprint"],
     )
     now = saved_parameters.with_iterations(parameters, session.iterations)
     # Pictures whose features are there may be gone: they are looked at where it was asked for, and
     # where a new run will need them.
     compare = data is not None or options.accept_changes or options.frozen_data
     if not compare and now == parameters:
-        return TrainingSession(last.number, session, saved[TRAINING_PART], parameters, options)
-    if data is None:
-        given = saved[TRAINING_PART]
-    else:
-        given = _grouped_as_before(documents, last, saved[TRAINING_PART], data, options)
+        return TrainingSession(last.number, session, partial(from_bytes, body), parameters, options)
+    given = from_bytes(body)
+    if data is not None:
+        given = _grouped_as_before(documents, last, given, data, options)
     return _in_store(
         store, Wanted.of(given, now), session, options, compare=compare or last.is_finished
     )
@@ -166,7 +169,7 @@ def _in_store(
         else:
             number, data = 1, wanted.data
             begin(writer, number, wanted, "")
-    return TrainingSession(number, session, data, wanted.parameters, options)
+    return TrainingSession(number, session, lambda: data, wanted.parameters, options)
 
 
 def _go_on(

@@ -72,8 +72,5 @@ def begin(
 
 def saved_sources(documents: Mapping[Key, bytes], number: int) -> dict[str, DataSource]:
     """The pictures that a run was begun with, by part."""
-    return {
-        key.name: from_bytes(body)
-        for key, body in documents.items()
-        if key.run == number and key.kind == "data"
-    }
+    parts = [key.name for key in documents if key.run == number and key.kind == "data"]
+    return {part: from_bytes(documents[Key(number, "data", part)]) for part in parts}

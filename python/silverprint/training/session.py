@@ -11,6 +11,7 @@ from typing import Any
 
 from silverprint.checks import whole
 from silverprint.errors import InvalidParameterError
+from silverprint.features.once import once
 from silverprint.training.checkpoint import Checkpoint
 from silverprint.training.progress import Phase, title
 from silverprint.training.store.documents import Key
@@ -207,7 +208,6 @@ class TrainingSession(SessionView):
     Attributes:
         parameters: the `SessionParameters`.
         model_parameters: how the model is trained.
-        data: what it is trained on.
         number: of the run that `resume` goes on with.
         options: how it does so.
     """
@@ -216,16 +216,21 @@ class TrainingSession(SessionView):
         self,
         number: int,
         parameters: SessionParameters,
-        data: Any,
+        data: Callable[[], Any],
         model_parameters: Any,
         options: Any,
     ) -> None:
         super().__init__(parameters.folder)
         self.parameters = parameters
         self.model_parameters = model_parameters
-        self.data = data
+        self._load_data = data
         self.number = number
         self.options = options
+
+    @once
+    def data(self) -> Any:
+        """What it is trained on."""
+        return self._load_data()
 
     def remove_checkpoints(self, predicate: Callable[[Checkpoint], bool]) -> int:
         """Delete the checkpoints of the training for which `predicate` is true.

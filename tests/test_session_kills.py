@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from silverprint.export.coreml import available
 from support.disk import Disk, Kill
 from support.sessions import (
     PICTURES,
@@ -178,3 +179,16 @@ def test_killed_again_and_again(folder: Path, golden: tuple[Any, ...]) -> None:
     ):
         assert train_in_child(folder, kind, phase, 3).returncode == -signal.SIGKILL
     ends_well(folder, golden)
+    if available() is None:
+        assert package(folder, "session") == package(folder, "golden")
+
+
+def package(folder: Path, session: str) -> dict[str, bytes]:
+    """The files of a finished session's model as a Core ML package."""
+    path = folder / f"{session}.mlpackage"
+    resumed(session_of(folder, session))[0].write(path)
+    return {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }

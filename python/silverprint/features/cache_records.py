@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from weakref import finalize
 
-from silverprint.features.folders import make_folder
+from silverprint.features.disk import make_folder
 
 FORMAT = 1
 

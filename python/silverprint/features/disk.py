@@ -1,10 +1,10 @@
-"""Names of files forced to disk, and what the disk's errors say."""
+"""Folders and names forced to disk, and what the disk's errors say."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from silverprint.errors import SilverprintError
@@ -24,6 +24,25 @@ def explained(path: Path) -> Iterator[None]:
         new = type(error)(f"{error.filename or path}: {reason}; {REMEDY}")
         new.errno = error.errno
         raise new from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a private folder, and its parents, durably, where it does not exist.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        with explained(folder):
+            folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    with suppress(PermissionError):  # one may write into a folder that one may not open
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

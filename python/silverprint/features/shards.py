@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from silverprint.features.folders import make_folder, sync_folder
+from silverprint.features.disk import make_folder, sync_folder
 
 ROW_DTYPE = np.dtype("<f4")
 

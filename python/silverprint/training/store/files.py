@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from silverprint.errors import CorruptSessionError
-from silverprint.features.disk import explained, sync_folder
+from silverprint.features.disk import explained, make_folder, sync_folder
 
 REMEDY = "bring it back from a copy; what else the session holds is not lost"
 
@@ -76,24 +76,6 @@ def read_file(folder: Path, reference: FileReference) -> bytes:
     if hashlib.sha256(data).hexdigest() != reference.sha256:
         raise CorruptSessionError(path, "is damaged", REMEDY)
     return data
-
-
-def make_folder(folder: Path) -> None:
-    """Make a private folder, and its parents, durably, where it does not exist.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    try:
-        with explained(folder):
-            folder.mkdir(mode=0o700)
-    except FileExistsError:
-        if not folder.is_dir():
-            raise
-    sync_folder(folder.parent)
 
 
 def sync_file(path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 
 from silverprint.errors import InvalidParameterError
-from silverprint.features.disk import explained
+from silverprint.features.disk import explained, make_folder
 from silverprint.training.progress import Phase
 from silverprint.training.store.documents import Key
-from silverprint.training.store.files import make_folder, sync_file
+from silverprint.training.store.files import sync_file
 from silverprint.training.store.run import feature_records, runs_of
 from silverprint.training.store.store import SessionStore, decoded, encoded
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from silverprint.errors import CorruptSessionError, InvalidDataError
+from silverprint.features.disk import make_folder
 from silverprint.features.feature_set import ROW_RECORD, Done, FeatureSet
 from silverprint.training.checkpoint import Checkpoint
 from silverprint.training.progress import Phase
 from silverprint.training.state import State
 from silverprint.training.store.documents import REMEDY, Key
-from silverprint.training.store.files import FileReference, make_folder, read_file
+from silverprint.training.store.files import FileReference, read_file
 from silverprint.training.store.store import SessionWriter, decoded, encoded
 
 _EXTRACTION = "extraction"

@@ -25,9 +25,9 @@ from silverprint.errors import (
     SessionInUseError,
     SilverprintError,
 )
-from silverprint.features.disk import explained, sync_folder
+from silverprint.features.disk import explained, make_folder, sync_folder
 from silverprint.training.store.documents import REMEDY, Documents, Key
-from silverprint.training.store.files import FileReference, make_folder, write_file
+from silverprint.training.store.files import FileReference, write_file
 from silverprint.training.store.holder import RENEWAL, Holder, at_work
 
 _log = logging.getLogger("silverprint")

@@ -7,6 +7,7 @@ The short version takes a sample of the moments; `pytest -m long` takes all.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,21 @@ from pathlib import Path
 import pytest
 
 import silverprint as sp
+from silverprint.training.store.run import feature_records
+from silverprint.training.store.store import SessionStore
 from support.disk import Disk
-from support.sessions import Training, advance, resumed, session_of, short_training
+from support.sessions import SHORT, Training, advance, resumed, session_of, short_training
+
+REUSE = """
+import sys
+from pathlib import Path
+from support.sessions import main, session_of
+
+folder, golden, name = map(Path, sys.argv[1:])
+session_of(folder, name).reuse_extracted_features(session_of(folder, golden))
+print("reused", flush=True)
+sys.exit(main([folder, name]))
+"""
 
 some_or_all = pytest.mark.parametrize(
     "count", [pytest.param(100, id="some"), pytest.param(None, id="all", marks=pytest.mark.long)]
@@ -93,3 +107,27 @@ def test_of_a_run_whose_head_is_trained_anew(
     (state,) = (place / "training").iterdir()
     state.write_bytes(b"")
     fail_while_training(training, place, count, promised="begun\ntraining 3\n", damaged=True)
+
+
+@some_or_all
+def test_of_a_session_that_takes_over_the_features_of_another(
+    training: Training, place: Path, count: int | None
+) -> None:
+    """Once it has said so they are there; until then they may be, or it extracts its own."""
+    command = [sys.executable, "-c", REUSE, training.folder, "golden", place]
+    with Disk(place.parent.parent) as disk:
+        done = disk.run(command)
+        assert done.returncode == 0, done.stderr
+        for crash in disk.crashes(seed=0, count=count):
+            session = crash.folder / "new" / "session"
+            known = "reused" in crash.printed or reused(session) == SHORT
+            training.goes_on(session, crash.printed, known=known)
+
+
+def reused(folder: Path) -> int:
+    """How many pictures' features a session has from another one."""
+    if not SessionStore.is_session(folder):
+        return 0
+    documents = SessionStore(folder).read()
+    matrices = [key for key in documents if key.kind == "matrix" and not key.run]
+    return sum(len(feature_records(documents, 0, key.name).rows) for key in matrices)

@@ -53,6 +53,7 @@ class AnsweringClassifier:
         self.training_metrics = trained.training_metrics
         self.validation_metrics = trained.validation_metrics
         self.duplicates = trained.duplicates
+        self._examples = trained.examples
 
     def __getstate__(self) -> dict[str, Any]:
         # Sessions of the runtime stay in their process.

@@ -26,16 +26,22 @@ from silverprint.model.metrics import ClassifierMetrics
 
 _log = logging.getLogger("silverprint")
 
+EXAMPLES = 16
+
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """What training gives: the composed model, its record, and what a file does not hold."""
+    """What training gives: the composed model, its record, and what a file does not hold.
+
+    `examples` are a few pictures of the training set, to try the model on.
+    """
 
     model: bytes
     record: ClassifierRecord
     training_metrics: ClassifierMetrics | None
     validation_metrics: ClassifierMetrics | None
     duplicates: Records[Duplicate]
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ def evaluate(
         validation = None
     record = _record(problem, parameters, rows, fit, temperature, on_training, validation)
     model = compose(parameters.extractor.backbone.graph, fit.head(temperature), record)
-    return TrainedClassifier(model, record, on_training, validation, duplicates)
+    examples = _examples(problem.truth[rows], [str(paths[i]) for i in rows])
+    return TrainedClassifier(model, record, on_training, validation, duplicates, examples)
 
 
 def from_snapshot(
@@ -106,6 +113,13 @@ def from_snapshot(
         training.problem, parameters, training.train_rows, fit, head.temperature, None, metrics
     )
     return head, record
+
+
+def _examples(truth: npt.NDArray[np.int32], paths: Sequence[str]) -> tuple[str, ...]:
+    """Evenly from the pictures in the order of their labels."""
+    order = np.argsort(truth, kind="stable")
+    count = min(EXAMPLES, len(order))
+    return tuple(paths[order[(2 * i + 1) * len(order) // (2 * count)]] for i in range(count))
 
 
 def _temperature(training: HeadTraining) -> float:

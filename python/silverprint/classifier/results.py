@@ -29,6 +29,7 @@ def result_values(trained: TrainedClassifier) -> dict[str, Any]:
         "training_mistakes": mistakes(trained.training_metrics),
         "validation_mistakes": mistakes(trained.validation_metrics),
         "duplicates": [asdict(one) for one in trained.duplicates],
+        "examples": list(trained.examples),
     }
 
 
@@ -56,4 +57,5 @@ def read_result(folder: Path, result: Mapping[str, Any]) -> TrainedClassifier:
         whole(record.training_metrics, result["training_mistakes"]),
         whole(record.validation_metrics, result["validation_mistakes"]),
         duplicates,
+        tuple(result.get("examples", ())),
     )

@@ -208,7 +208,7 @@ class TestTrain:
 
     @pytest.mark.parametrize(
         ("output", "status"),
-        [("M.pt", USAGE), ("M.mlmodel", USAGE), ("missing/M.onnx", ENVIRONMENT)],
+        [("M.pt", USAGE), ("missing/M.onnx", ENVIRONMENT)],
     )
     @pytest.mark.usefixtures("nothing_is_read")
     def test_what_cannot_be_written_is_refused_before_training(
@@ -481,10 +481,23 @@ class TestExport:
 
     def test_what_cannot_be(self, run: Run, model: Path, tmp_path: Path, shared_data: Path) -> None:
         assert run("export", model, "--to", "tflite")[0] == USAGE
-        assert run("export", model, "-o", tmp_path / "M.onnx")[0] == USAGE
+        assert run("export", model, "-o", tmp_path / "M.onnx")[0] == ENVIRONMENT
         assert run("export", tmp_path / "missing.onnx")[0] == BAD_DATA
         backbone = shared_data / "weights" / "squeezenet11.onnx"
-        assert run("export", backbone, "-o", tmp_path / "M.mlpackage")[0] == BAD_DATA
+        for option in (("--size", "9"), ("--mean", "a,b,c"), ("--scores", "logits")):
+            assert run("export", backbone, "-o", tmp_path / "M.mlpackage", *option)[0] == USAGE
+        assert not list(tmp_path.iterdir())
+
+    def test_a_backbone_of_another_origin(
+        self, run: Run, tmp_path: Path, shared_data: Path
+    ) -> None:
+        pytest.importorskip("coremltools")
+        backbone = shared_data / "weights" / "squeezenet11.onnx"
+        path = tmp_path / "Squeeze.mlmodel"
+        status, out, _ = run("export", backbone, "-o", path, "--outputs", "features")
+        assert status == OK
+        assert path.is_file()
+        assert "bit for bit" in out
 
 
 def test_info(run: Run) -> None:
@@ -608,7 +621,10 @@ def test_a_bug_is_shown_whole_and_asks_to_be_reported(
         (["evaluate"], "Measure a model on labelled pictures, and fail below a gate."),
         (["predict"], "Label pictures."),
         (["extract"], "Extract features"),
-        (["export"], "Turn an .onnx model into a Core ML package."),
+        (
+            ["export"],
+            "Turn an .onnx model into a Core ML file, and prove that it computes the same.",
+        ),
         (["demo"], "Draw a small picture set, train on it, evaluate, and write the model."),
         (["info"], "What is installed and in use"),
     ],

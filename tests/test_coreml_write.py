@@ -7,133 +7,60 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from silverprint.errors import ExportError
-from silverprint.export.coreml import PackageSummary, available, library, package, write_mlpackage
-from silverprint.export.coreml.check import check_classifier
-from silverprint.export.coreml.reader import read_blob
+from silverprint.export.coreml import (
+    ExportOptions,
+    PackageSummary,
+    available,
+    library,
+    package,
+    write_classifier,
+)
+from silverprint.export.coreml.proof import Expected, prove
+from support.children import run_python
+from support.coreml_graphs import (
+    LABELS,
+    MEAN,
+    METADATA,
+    RULE,
+    STD,
+    bits,
+    compose,
+    constant,
+    files,
+    initialiser,
+    replace,
+    small_backbone,
+)
 
 needs_coreml = pytest.mark.skipif(available() is not None, reason=str(available()))
 
-LABELS = ["🐈 Katze", "hund", "a/b", "Ärger"]
-RULE = {"height": 32, "width": 24, "crop_and_scale": "center_crop", "version": 1}
-METADATA = {
-    "author": "Ada",
-    "license": "CC0",
-    "version": "1.2",
-    "short_description": "Cats 🐈",
-    "z": "last",
-    "a": "first",
-}
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-
-
-def constant(name: str, values: Any, dtype: type = np.float32) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.ascontiguousarray(values, dtype), name)
-
-
-def small_backbone() -> onnx.ModelProto:
-    """Two convolutions (one with float16 weights, Cast in the graph) and a global mean."""
-    rng = np.random.default_rng(5)
-    body = helper.make_graph(
-        [
-            helper.make_node("Cast", ["half"], ["first"], to=TensorProto.FLOAT),
-            helper.make_node("Conv", ["image", "first", "bias"], ["c1"], pads=[0, 0, 1, 1]),
-            helper.make_node("Constant", [], ["six"], value=constant("six", 6)),
-            helper.make_node("Clip", ["c1", "zero", "six"], ["r1"]),
-            helper.make_node("Conv", ["r1", "second"], ["c2"], strides=[2, 2]),
-            helper.make_node("Relu", ["c2"], ["r2"]),
-            helper.make_node("GlobalAveragePool", ["r2"], ["pooled"]),
-            helper.make_node("Flatten", ["pooled"], ["features"]),
-        ],
-        "backbone",
-        [
-            helper.make_tensor_value_info(
-                "image", TensorProto.FLOAT, ["batch", 3, "height", "width"]
-            )
-        ],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 12])],
-        [
-            constant("half", rng.normal(size=(8, 3, 3, 3)), np.float16),
-            constant("bias", rng.normal(size=8)),
-            constant("zero", 0),
-            constant("second", rng.normal(size=(12, 8, 3, 3))),
-        ],
-    )
-    return helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-
-
-def compose(
-    backbone: onnx.ModelProto, *, classes: int = len(LABELS), head_scale: float = 0.1
-) -> onnx.ModelProto:
-    """Normalisation + backbone up to `features` + Gemm + Softmax + ArgMax, as one graph."""
-    model = onnx.ModelProto()
-    model.CopyFrom(backbone)
-    body = model.graph
-    features = next(value for value in body.output if value.name == "features")
-    width = features.type.tensor_type.shape.dim[1].dim_value
-    rng = np.random.default_rng(6)
-    weights = rng.normal(size=(classes, width)) * head_scale
-    body.initializer.extend(
-        [
-            constant("mean", np.reshape(MEAN, (1, 3, 1, 1))),
-            constant("std", np.reshape(STD, (1, 3, 1, 1))),
-            constant("head_weight", weights),
-            constant("head_bias", rng.normal(size=classes)),
-        ]
-    )
-    for node in body.node:
-        node.input[:] = ["normalised" if name == "image" else name for name in node.input]
-    head = [
-        helper.make_node("Gemm", ["features", "head_weight", "head_bias"], ["logits"], transB=1),
-        helper.make_node("Softmax", ["logits"], ["targetProbability"], axis=1),
-        helper.make_node("ArgMax", ["targetProbability"], ["target_index"], axis=1, keepdims=0),
-    ]
-    normalise = [
-        helper.make_node("Sub", ["image", "mean"], ["centred"]),
-        helper.make_node("Div", ["centred", "std"], ["normalised"]),
-    ]
-    nodes = [*normalise, *body.node, *head]
-    del body.node[:]
-    body.node.extend(nodes)
-    del body.output[:]
-    body.output.extend(
-        [
-            helper.make_tensor_value_info(
-                "targetProbability", TensorProto.FLOAT, ["batch", classes]
-            ),
-            helper.make_tensor_value_info("target_index", TensorProto.INT64, ["batch"]),
-        ]
-    )
-    onnx.checker.check_model(model)
-    return model
-
 
 def write(path: Path, graph: onnx.ModelProto | None = None, **changed: Any) -> PackageSummary:
+    """Options of `ExportOptions` may be given by name."""
     given = {"labels": LABELS, "picture_rule": RULE, "metadata": METADATA, **changed}
-    return write_mlpackage(graph or compose(small_backbone()), path, **given)
+    chosen = {one.name: given.pop(one.name) for one in fields(ExportOptions) if one.name in given}
+    given.setdefault("options", ExportOptions(**chosen))
+    return write_classifier(graph or compose(small_backbone()), path, **given)
 
 
 def load_spec(path: Path) -> Any:
-    import coremltools
+    """Not by coremltools' own loader, which needs its native parts and rewrites the manifest."""
+    from coremltools.proto import Model_pb2
 
-    return coremltools.utils.load_spec(str(path))
+    model = path / "Data/com.apple.CoreML/model.mlmodel"
+    return Model_pb2.Model.FromString(model.read_bytes())
 
 
 def operations(spec: Any) -> list[Any]:
@@ -155,26 +82,6 @@ def weight_of(path: Path, spec: Any, operation: Any, parameter: str) -> np.ndarr
     assert sentinel == 0xDEADBEEF
     dtype = {1: "<f2", 2: "<f4"}[kind]
     return np.frombuffer(blob[start : start + size], dtype).reshape(shape)
-
-
-def initialiser(graph: onnx.ModelProto, name: str) -> np.ndarray[Any, Any]:
-    """A weight of the ONNX graph as float32, through the Cast that may follow it."""
-    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
-    casts = {node.output[0]: node.input[0] for node in graph.graph.node if node.op_type == "Cast"}
-    return numpy_helper.to_array(tensors[casts.get(name, name)]).astype(np.float32)
-
-
-def replace(graph: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
-    next(old for old in graph.graph.initializer if old.name == tensor.name).CopyFrom(tensor)
-
-
-def bits(array: np.ndarray[Any, Any]) -> bytes:
-    return np.ascontiguousarray(array).tobytes()
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 # What a package holds
@@ -348,11 +255,10 @@ def test_a_head_with_large_numbers_stays_float32(tmp_path: Path, form: str) -> N
 
 CHILD = """
 import sys, onnx
-sys.path[:0] = sys.argv[4:]
-from silverprint.export.coreml import available, write_mlpackage
+from silverprint.export.coreml import available, write_classifier
 assert available() is None
 assert "coremltools" not in sys.modules
-write_mlpackage(
+write_classifier(
     onnx.load(sys.argv[1]), sys.argv[2], labels=list("abcd"), metadata=eval(sys.argv[3]),
     picture_rule={"height": 32, "width": 24, "crop_and_scale": "scale_fit", "version": 1},
 )
@@ -369,15 +275,9 @@ def test_two_processes_write_the_same_bytes_and_say_nothing(tmp_path: Path) -> N
     for seed, listed in ((1, items), (2, items[::-1])):
         path = tmp_path / str(seed) / f"{seed}.mlpackage"
         path.parent.mkdir()
-        command = [sys.executable, "-c", CHILD, tmp_path / "graph.onnx", path, repr(dict(listed))]
-        done = subprocess.run(
-            [*command, *sys.path],
-            env={**os.environ, "PYTHONHASHSEED": str(seed)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        given = tmp_path / "graph.onnx", path, repr(dict(listed))
+        done = run_python(CHILD, *given, env={"PYTHONHASHSEED": str(seed)})
+        assert (done.stdout, done.stderr) == ("", "")
         results.append(files(path))
     assert results[0] == results[1]
     assert len(results[0]) == 3
@@ -385,12 +285,20 @@ def test_two_processes_write_the_same_bytes_and_say_nothing(tmp_path: Path) -> N
 
 @needs_coreml
 def test_other_content_has_other_identifiers(tmp_path: Path) -> None:
-    for name, labels in (("a", LABELS), ("b", LABELS[::-1])):
-        write(tmp_path / f"{name}.mlpackage", labels=labels)
-    first, second = (
-        json.loads((tmp_path / f"{name}.mlpackage/Manifest.json").read_bytes()) for name in "ab"
-    )
-    assert not set(first["itemInfoEntries"]) & set(second["itemInfoEntries"])
+    """Also where only weight.bin differs."""
+    other = compose(small_backbone())
+    replace(other, constant("second", initialiser(other, "second") * 2))
+    write(tmp_path / "a.mlpackage")
+    write(tmp_path / "b.mlpackage", labels=LABELS[::-1])
+    write(tmp_path / "c.mlpackage", other)
+    seen = [
+        identifier
+        for name in "abc"
+        for identifier in json.loads((tmp_path / f"{name}.mlpackage/Manifest.json").read_bytes())[
+            "itemInfoEntries"
+        ]
+    ]
+    assert len(set(seen)) == len(seen) == 6
 
 
 # Refusals: the old package stays, nothing else is left
@@ -455,7 +363,7 @@ def test_a_failed_translation_leaves_the_old_package(tmp_path: Path) -> None:
         ({"picture_rule": {**RULE, "note": object()}}, "as JSON"),
         ({"metadata": {"k": 1}}, "expected a text"),
         ({"metadata": {"silverprint.picture_rule": ""}}, "choose another"),
-        ({"precision": "float"}, "expected float16 or float32; did you mean"),
+        ({"precision": "float"}, "expected one of 'float16', 'float32'; did you mean"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path: Path, changed: Mapping[str, Any], message: str) -> None:
@@ -497,7 +405,7 @@ def spoil_weight(graph: onnx.ModelProto) -> None:
         (drop_output, "no output 'targetProbability'; it has: target_index"),
         (use_external_data, "load external data"),
         (break_channels, "Conv, node .*cannot be translated"),
-        (spoil_weight, "is not finite"),
+        (spoil_weight, "weight 'second' holds NaN"),
     ],
 )
 def test_graphs_of_another_form_are_refused(
@@ -512,23 +420,25 @@ def test_graphs_of_another_form_are_refused(
 
 @needs_coreml
 def test_tensors_named_like_the_outputs_do_no_harm(tmp_path: Path) -> None:
+    """Core ML has letters, digits and _ only, so that other names become these."""
     graph = compose(small_backbone())
+    clashing = {"c1": "target", "r1": "target:probs", "c2": "target/probs", "r2": "target_index"}
     for node in graph.graph.node:
         for names in (node.input, node.output):
-            names[:] = [{"c1": "target", "r1": "target_probs"}.get(name, name) for name in names]
-    write(tmp_path / "P.mlpackage", graph)
+            names[:] = [clashing.get(name, name) for name in names]
+    write(tmp_path / "P.mlpackage", graph, precision="float32")
     listed = operations(load_spec(tmp_path / "P.mlpackage"))
     names = [value.name for op in listed for value in op.outputs]
     assert len(names) == len(set(names))
     assert names[-2:] == ["target", "targetProbability"]
 
 
-def test_the_name_must_be_that_of_a_package(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"ends in \.mlpackage"):
-        write(tmp_path / "P.mlmodel")
+def test_the_name_must_be_that_of_a_core_ml_file(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"ends in \.mlpackage or \.mlmodel"):
+        write(tmp_path / "P.onnx")
 
 
-# The structural check
+# The proof
 
 
 def swap_colours(spec: Any) -> None:
@@ -601,102 +511,63 @@ def test_a_package_that_differs_from_its_source_never_takes_its_place(
 ) -> None:
     describe = package.describe
 
-    def spoilt(spec: Any, rule: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-        describe(spec, rule, metadata)
+    def spoilt(spec: Any, *given: Any) -> None:
+        describe(spec, *given)
         spoil(spec)
 
+    graph = compose(small_backbone())
+    picture = np.random.default_rng(1).integers(0, 256, (1, 3, 32, 24)).astype(np.float32)
+    expected = Expected(RULE, tuple(LABELS), metadata=METADATA)
+
+    def proof(folder: Path) -> object:
+        return prove(folder, graph, [picture], expected=expected)
+
+    assert write(tmp_path / "P.mlpackage", graph, prove=proof).proof is not None
+    before = files(tmp_path / "P.mlpackage")
     monkeypatch.setattr(package, "describe", spoilt)
     with pytest.raises(ExportError, match=message):
-        write(tmp_path / "P.mlpackage")
-    assert os.listdir(tmp_path) == []
-
-
-@needs_coreml
-@pytest.mark.parametrize("kept", [0, 64, -1])
-def test_truncated_weights_are_found(tmp_path: Path, kept: int) -> None:
-    path = tmp_path / "P.mlpackage"
-    write(path)
-    expected: dict[str, Any] = {"labels": LABELS, "picture_rule": RULE, "metadata": METADATA}
-    check_classifier(path, **expected)
-    blob = path / "Data/com.apple.CoreML/weights/weight.bin"
-    blob.write_bytes(blob.read_bytes()[:kept])
-    with pytest.raises(ExportError, match=r"weight"):
-        check_classifier(path, **expected)
-
-
-@needs_coreml
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(place=st.integers(0, 20_000), byte=st.integers(0, 255), kept=st.none() | st.integers(0))
-def test_a_damaged_model_is_an_export_error_or_harmless(
-    written: PackageSummary, tmp_path: Path, place: int, byte: int, kept: int | None
-) -> None:
-    shutil.copytree(written.path, tmp_path, dirs_exist_ok=True)
-    model = tmp_path / "Data/com.apple.CoreML/model.mlmodel"
-    content = bytearray(model.read_bytes())
-    content[place % len(content)] = byte
-    model.write_bytes(content if kept is None else content[: kept % len(content)])
-    with suppress(ExportError):
-        check_classifier(tmp_path, labels=LABELS, picture_rule=RULE, metadata=METADATA)
-
-
-@needs_coreml
-@pytest.mark.parametrize("manifest", [b"", b"[]", b"{}", b'{"rootModelIdentifier": 1}', b"\xff"])
-def test_a_damaged_manifest_is_an_export_error(
-    written: PackageSummary, tmp_path: Path, manifest: bytes
-) -> None:
-    shutil.copytree(written.path, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "Manifest.json").write_bytes(manifest)
-    with pytest.raises(ExportError, match="no readable manifest"):
-        check_classifier(tmp_path, labels=LABELS, picture_rule=RULE, metadata=METADATA)
-
-
-@given(weights=st.binary(max_size=300), offset=st.integers(0, 400))
-def test_any_bytes_are_a_weight_or_an_export_error(weights: bytes, offset: int) -> None:
-    with suppress(ExportError):
-        assert read_blob(weights, offset).ndim == 1
+        write(tmp_path / "P.mlpackage", graph, prove=proof)
+    assert os.listdir(tmp_path) == ["P.mlpackage"]
+    assert files(tmp_path / "P.mlpackage") == before
 
 
 # Without coremltools
 
 
-def find_nothing(name: str) -> None:
-    return None
-
-
-def find_without_native_parts(name: str) -> SimpleNamespace:
-    return SimpleNamespace(origin=f"/nowhere/{name}/__init__.py")
-
-
-@pytest.mark.parametrize(
-    ("found", "message"),
-    [
-        (find_nothing, "coremltools and onnx2coreml not installed"),
-        (find_without_native_parts, "lacks its native part"),
-    ],
-)
+@pytest.mark.parametrize("absent", [["coremltools", "onnx2coreml"], ["onnx2coreml"]])
 def test_without_coremltools_the_error_names_platforms_and_remedy(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    found: Callable[[str], Any],
-    message: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: list[str]
 ) -> None:
-    monkeypatch.setattr(library, "find_spec", found)
+    find = library.find_spec
+    monkeypatch.setattr(library, "find_spec", lambda name: None if name in absent else find(name))
+    monkeypatch.setattr(library, "version", lambda name: {"coremltools": "9.0"}.get(name, "1.1.0"))
     reason = available()
     assert reason is not None
-    for part in (message, "Linux x86-64", "macOS", "pip install", "onnx2coreml>=1.1,<1.2"):
+    missing = f"{' and '.join(absent)} not installed"
+    for part in (missing, "Linux x86-64", "macOS", "pip install", "onnx2coreml>=1.1,<1.2"):
         assert part in reason
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(ExportError, match=missing):
         write(tmp_path / "P.mlpackage")
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("release", "known"), [("1.1.0", True), ("1.1.9", True), ("1.0.5", False), ("1.2.0", False)]
+    ("name", "release", "known"),
+    [
+        ("onnx2coreml", "1.1.0", True),
+        ("onnx2coreml", "1.1.9", True),
+        ("onnx2coreml", "1.0.5", False),
+        ("onnx2coreml", "1.2.0", False),
+        ("coremltools", "9.1", True),
+        ("coremltools", "8.3.0", False),
+        ("coremltools", "10.0", False),
+    ],
 )
 @needs_coreml
-def test_only_known_releases_of_onnx2coreml_are_used(
-    monkeypatch: pytest.MonkeyPatch, release: str, known: bool
+def test_only_known_releases_are_used(
+    monkeypatch: pytest.MonkeyPatch, name: str, release: str, known: bool
 ) -> None:
-    monkeypatch.setattr(library, "version", lambda name: release)
+    found = library.version
+    monkeypatch.setattr(library, "version", lambda one: release if one == name else found(one))
     reason = available()
-    assert reason is None if known else f"onnx2coreml {release}" in str(reason)
+    assert reason is None if known else f"{name} {release}" in str(reason)

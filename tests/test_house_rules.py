@@ -33,6 +33,7 @@ ROOMS = {
     "inspect": 9,
     "demo": 9,
     "sklearn": 9,
+    "coreml": 9,
     "cli": 10,
 }
 """Each room may import from itself and from rooms with a smaller number."""

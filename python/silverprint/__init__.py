@@ -21,6 +21,7 @@ from silverprint.errors import (
 )
 
 if TYPE_CHECKING:
+    from silverprint import coreml
     from silverprint.classifier.classifier import ImageClassifier
     from silverprint.classifier.load import load
     from silverprint.classifier.parameters import (
@@ -100,6 +101,7 @@ __all__ = [
     "Split",
     "TrainingCancelled",
     "TrainingSession",
+    "coreml",
     "get_cmake_dir",
     "load",
     "show_config",
@@ -107,6 +109,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "coreml":
+        return import_module("silverprint.coreml")
     if name not in _HOMES:
         from silverprint.errors import nearest
 

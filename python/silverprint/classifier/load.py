@@ -1,15 +1,27 @@
-"""Any model file back to what it was."""
+"""Any model file back to what answers."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from silverprint.classifier.answering import AnsweringClassifier
 from silverprint.classifier.classifier import ImageClassifier
 from silverprint.data.source import StrPath
 
+CORE_ML = (".mlpackage", ".mlmodel")
 
-def load(path: StrPath) -> ImageClassifier:
-    """The model that ``write`` saved as .onnx.
+
+def load(path: StrPath) -> AnsweringClassifier:
+    """The model that ``write`` saved: an `ImageClassifier` of an .onnx file.
+
+    Of a Core ML file it is a `CoreMLClassifier`, which answers and is evaluated alike.
 
     Raises:
         InvalidDataError: the file is missing, damaged, or not written by silverprint.
+        ExportError: a Core ML file, where coremltools is not installed.
     """
+    if Path(path).suffix in CORE_ML:
+        from silverprint.classifier.core_ml_classifier import CoreMLClassifier
+
+        return CoreMLClassifier(path)
     return ImageClassifier.load(path)

@@ -13,7 +13,7 @@ from silverprint.cli.pictures import labelled_data
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="An .onnx model written by silverprint.")],
+    model: Annotated[Path, typer.Argument(help="A model of silverprint: .onnx or Core ML.")],
     data: Annotated[
         Path, typer.Argument(help="A folder with one folder of pictures per label, or a manifest.")
     ],
@@ -37,7 +37,7 @@ def evaluate(
 
     out = Output(json)
     check_place(errors)
-    classifier = sp.ImageClassifier.load(model)
+    classifier = sp.load(model)
     gates = [_gate(text, classifier.labels) for text in min_recall or []]
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise sp.InvalidParameterError("min_accuracy", min_accuracy, "a share from 0 to 1")

@@ -15,7 +15,7 @@ from silverprint.cli.pictures import find_pictures
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="An .onnx model written by silverprint.")],
+    model: Annotated[Path, typer.Argument(help="A model of silverprint: .onnx or Core ML.")],
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, and folders of pictures.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="CSV file; without it, standard output.")
@@ -31,7 +31,7 @@ def predict(
     from silverprint.cli.main import BAD_DATA, OK
 
     check_place(output)
-    classifier = sp.ImageClassifier.load(model)
+    classifier = sp.load(model)
     paths = find_pictures(pictures)
     rows = _answers(classifier, paths, threads)
     unreadable = sum(1 for row in rows if row["error"])

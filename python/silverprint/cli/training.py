@@ -9,10 +9,12 @@ from typing import Any
 
 from silverprint.cli.output import Output, check_place, metrics_record, show_metrics
 
+CORE_ML = (".mlpackage", ".mlmodel")
+
 
 def session_folder(output: Path) -> Path:
     """Where the work for `output` is kept unless a place is named."""
-    name = output.stem if output.suffix in (".onnx", ".mlpackage") else output.name
+    name = output.stem if output.suffix in (".onnx", *CORE_ML) else output.name
     return output.parent / ".silverprint" / name
 
 
@@ -27,15 +29,16 @@ def output_paths(output: Path) -> list[Path]:
     from silverprint.export.coreml import available
 
     check_place(output)
-    if output.suffix == ".mlpackage":
+    if output.suffix in CORE_ML:
         reason = available()
         if reason is not None:
             raise ExportError(f"{output}: {reason}")
         return [output]
     if output.suffix == ".onnx":
         return [output]
-    if output.suffix in (".mlmodel", ".pt", ".h5", ".tflite"):
-        raise InvalidParameterError("output", str(output), "a name ending in .onnx or .mlpackage")
+    if output.suffix in (".pt", ".h5", ".tflite"):
+        endings = "a name ending in .onnx, .mlpackage or .mlmodel"
+        raise InvalidParameterError("output", str(output), endings)
     both = [output.with_name(output.name + ".onnx")]
     if available() is None:
         both.append(output.with_name(output.name + ".mlpackage"))
@@ -144,8 +147,19 @@ def _write(out: Output, model: Any, path: Path, metadata: Any) -> dict[str, Any]
         return {"path": str(path), "size": size}
     out.say(f"{path}: {_size(written.size)}, runs on {written.oldest_system}. In Swift:")
     out.say(_indented(written.swift))
-    system, swift = written.oldest_system, written.swift
-    return {"path": str(path), "size": written.size, "oldest_system": system, "swift": swift}
+    system, swift, proof = written.oldest_system, written.swift, written.proof
+    out.say(f"    {_proven(proof)}")
+    record = {"path": str(path), "size": written.size, "oldest_system": system, "swift": swift}
+    return record | {"proof": proof.to_dict()}
+
+
+def _proven(proof: Any) -> str:
+    weights = next(check.compared for check in proof.checks if check.letter == "c")
+    worst = max(one.worst for one in proof.numbers)
+    return (
+        f"Proven: {weights:,} numbers equal, {proof.numbers[-1].pictures} pictures executed, "
+        f"largest difference {worst:.1g}"
+    )
 
 
 def show_data(out: Output, data: Any) -> None:

@@ -223,6 +223,18 @@ def with_record(model: onnx.ModelProto, record: ClassifierRecord) -> bytes:
     return data
 
 
+def is_classifier(path: Path) -> bool:
+    """Whether the file is a model that silverprint wrote, whole or damaged."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.ModelProto.FromString(path.read_bytes())
+    except (OSError, DecodeError):
+        return False
+    return any(entry.key == RECORD_KEY for entry in model.metadata_props)
+
+
 def read_classifier(path: Path) -> tuple[bytes, ClassifierRecord]:
     """The graph and record of a model file written by silverprint.
 

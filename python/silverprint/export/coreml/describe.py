@@ -1,4 +1,4 @@
-"""What a classifier package says about itself: labels, picture rule, metadata, Swift."""
+"""What a Core ML file says about itself: labels, picture rule, metadata, Swift."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from silverprint.errors import ExportError, nearest
 from silverprint.export.coreml.names import (
     COREMLTOOLS,
     IMAGE,
-    LABEL,
+    OURS,
     PICTURE_RULE,
     PREVIEW_TYPE,
-    PROBABILITIES,
 )
 
 STANDARD = {
@@ -26,12 +25,16 @@ STANDARD = {
 }
 """Metadata keys with a field of their own in Core ML, and that field."""
 
+Details = Mapping[str, Mapping[str, Any]]
+"""Records that stand in the file as JSON: ``training`` as ``silverprint.training``."""
+
 _CROP_AND_SCALE = {
     "center_crop": "centerCrop",
     "scale_fill": "scaleFill",
     "scale_fit": "scaleFit",
 }
 _MAX_SIDE = 1 << 14
+_KEY = re.compile(r"[a-z][a-z_]*")
 
 
 def check_labels(labels: Sequence[str]) -> None:
@@ -71,50 +74,66 @@ def check_rule(rule: Mapping[str, Any]) -> None:
         raise ExportError(
             f"picture rule: crop_and_scale={crop!r}, expected {', '.join(_CROP_AND_SCALE)}{hint}"
         )
+    _as_json("the picture rule", rule)
 
 
-def check_metadata(metadata: Mapping[str, str]) -> None:
-    """Raise ExportError unless keys and values are texts and no key is taken."""
+def check_metadata(metadata: Mapping[str, str], details: Details) -> None:
+    """Raise ExportError unless keys and values are texts, no key is taken, `details` are JSON."""
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ExportError(f"metadata {key!r}: {value!r}, expected a text for a text")
-        if key in (PREVIEW_TYPE, PICTURE_RULE) or key.startswith(COREMLTOOLS):
+        if key == PREVIEW_TYPE or key.startswith((OURS, COREMLTOOLS)):
             raise ExportError(f"metadata key {key!r} is written by silverprint: choose another")
         if any("\ud800" <= letter <= "\udfff" for letter in key + value):
             raise ExportError(f"metadata {key!r} is not valid Unicode")
+    for key, record in details.items():
+        if not isinstance(key, str) or not _KEY.fullmatch(key) or OURS + key == PICTURE_RULE:
+            raise ExportError(f"details: the name {key!r} is taken or not of small letters and _")
+        _as_json(f"details: {key}", record)
 
 
-def rule_json(rule: Mapping[str, Any]) -> str:
-    """The picture rule as it stands in the package. Raises ExportError if JSON cannot hold it."""
+def _as_json(what: str, record: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(dict(rule), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(dict(record), sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ExportError(f"the picture rule cannot be written as JSON: {error}") from error
+        raise ExportError(f"{what} cannot be written as JSON: {error}") from error
 
 
-def expected_user_defined(rule: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, str]:
-    """All user-defined metadata of the package, but for the version of coremltools."""
-    extras = {key: value for key, value in metadata.items() if key not in STANDARD}
-    return {**extras, PREVIEW_TYPE: "imageClassifier", PICTURE_RULE: rule_json(rule)}
+def _user_defined(
+    rule: Mapping[str, Any], metadata: Mapping[str, str], details: Details, *, classifier: bool
+) -> dict[str, str]:
+    """All user-defined metadata of a file, but for the version of coremltools."""
+    texts = {key: value for key, value in metadata.items() if key not in STANDARD}
+    texts |= {OURS + key: _as_json(key, record) for key, record in details.items()}
+    texts[PICTURE_RULE] = _as_json("the picture rule", rule)
+    if classifier:
+        texts[PREVIEW_TYPE] = "imageClassifier"
+    return texts
 
 
-def describe(spec: Any, rule: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+def describe(
+    spec: Any, rule: Mapping[str, Any], metadata: Mapping[str, str], details: Details
+) -> None:
     """Fill in the descriptions and metadata of a Model protobuf, in place."""
+    import coremltools
+
+    description = spec.description
+    label, probabilities = description.predictedFeatureName, description.predictedProbabilitiesName
     texts = {
-        IMAGE: f"The picture: RGB, {rule['width']} x {rule['height']} pixels.",
-        LABEL: "The most probable label.",
-        PROBABILITIES: "The probability of each label.",
+        IMAGE: f"The picture: {rule['width']} x {rule['height']} pixels, in colour.",
+        label: "The most probable label.",
+        probabilities: "The probability of each label.",
     }
-    for feature in (*spec.description.input, *spec.description.output):
-        feature.shortDescription = texts[feature.name]
-    written = spec.description.metadata
-    versions = {
-        key: value for key, value in written.userDefined.items() if key == f"{COREMLTOOLS}version"
-    }
+    for feature in (*description.input, *description.output):
+        shape = " x ".join(str(side) for side in feature.type.multiArrayType.shape)
+        feature.shortDescription = texts.get(feature.name, f"Features of the picture: {shape}.")
+    written = description.metadata
     written.Clear()
     for key, field in STANDARD.items():
         setattr(written, field, metadata.get(key, ""))
-    for key, value in {**versions, **expected_user_defined(rule, metadata)}.items():
+    texts = _user_defined(rule, metadata, details, classifier=bool(label))
+    texts[f"{COREMLTOOLS}version"] = coremltools.__version__
+    for key, value in texts.items():
         written.userDefined[key] = value
 
 

@@ -13,20 +13,24 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from silverprint.errors import ExportError
 
-ONNX2COREML = ((1, 1), (1, 2))
-"""First release of onnx2coreml that is known to work, and the first that is not."""
+RELEASES = {"coremltools": ((9, 0), (10, 0)), "onnx2coreml": ((1, 1), (1, 2))}
+"""First release of each that is known to work, and the first that is not."""
 
 _ONE_AT_A_TIME = threading.RLock()
-_NATIVE = ("libmilstoragepython", "libmodelpackage")
+_BARS = {
+    "coremltools.converters.mil.mil.passes.pass_pipeline": "tqdm",
+    "coremltools.converters.mil.backend.nn.op_mapping": "_tqdm",
+}
+"""Modules that show a progress bar, and what they call it; it has no switch to silence it."""
+
 _REMEDY = (
-    "Core ML export works on Linux x86-64 and on macOS with Python 3.11 to 3.13: run "
-    "pip install 'coremltools>=9.0' 'onnx2coreml>=1.1,<1.2' there. Everything else works "
-    "without; write the model as .onnx here and export that file on such a machine."
+    "run pip install 'coremltools>=9.0,<10' 'onnx2coreml>=1.1,<1.2' with Python 3.11 to 3.13 on "
+    "Linux x86-64 or on macOS, where both install ready made. Everything else works without; "
+    "write the model as .onnx here and export that file on such a machine."
 )
 
 
@@ -36,18 +40,11 @@ def available() -> str | None:
     Looks only at what is installed and imports nothing, so that it can be asked before a
     training starts.
     """
-    missing = [name for name in ("coremltools", "onnx2coreml") if not _installed(name)]
+    missing = [name for name in RELEASES if not _installed(name)]
     if missing:
-        return f"{' and '.join(missing)} not installed. {_REMEDY}"
-    spec = find_spec("coremltools")
-    folder = Path(spec.origin).parent if spec and spec.origin else Path()
-    lost = [name for name in _NATIVE if not any(folder.glob(f"{name}.*"))]
-    if lost:
-        return (
-            f"the installed coremltools lacks its native part ({', '.join(lost)}), as it does "
-            f"where no wheel exists for this platform and Python. {_REMEDY}"
-        )
-    return _wrong_version()
+        return f"{' and '.join(missing)} not installed: {_REMEDY}"
+    wrong = [problem for name in RELEASES if (problem := _wrong_version(name))]
+    return wrong[0] if wrong else None
 
 
 def require() -> Any:
@@ -59,33 +56,34 @@ def require() -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     with quiet():
         try:
-            import_module("onnx2coreml")
+            for name in ("onnx2coreml", *_BARS):
+                import_module(name)
             return import_module("coremltools")
         except ImportError as error:
-            raise ExportError(f"coremltools cannot be imported ({error}). {_REMEDY}") from error
+            raise ExportError(f"coremltools cannot be imported ({error}): {_REMEDY}") from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hide the warnings and progress bars of coremltools, one thread at a time.
 
-    Its errors still show. The bar of its passes takes no argument that would silence it.
+    Its errors still show.
     """
     logger = logging.getLogger("coremltools")
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         level = logger.level
         logger.setLevel(logging.ERROR)
-        passes: Any = sys.modules.get("coremltools.converters.mil.mil.passes.pass_pipeline")
-        bar = getattr(passes, "tqdm", None)
-        if bar is not None:
-            passes.tqdm = functools.partial(bar, disable=True)
+        bars = [(sys.modules[name], bar) for name, bar in _BARS.items() if name in sys.modules]
+        shown = [getattr(module, bar) for module, bar in bars]
+        for (module, bar), original in zip(bars, shown, strict=True):
+            setattr(module, bar, functools.partial(original, disable=True))
         try:
             yield
         finally:
             logger.setLevel(level)
-            if bar is not None:
-                passes.tqdm = bar
+            for (module, bar), original in zip(bars, shown, strict=True):
+                setattr(module, bar, original)
 
 
 def _installed(name: str) -> bool:
@@ -95,16 +93,16 @@ def _installed(name: str) -> bool:
         return False
 
 
-def _wrong_version() -> str | None:
+def _wrong_version(name: str) -> str | None:
     try:
-        found = version("onnx2coreml")
+        found = version(name)
     except PackageNotFoundError:
-        return f"onnx2coreml is there but its version is unknown. {_REMEDY}"
-    first, last = ONNX2COREML
+        return f"{name} is there but its version is unknown: {_REMEDY}"
+    first, last = RELEASES[name]
     try:
         number = tuple(int(part) for part in found.split(".")[:2])
     except ValueError:
         number = ()
     if not first <= number < last:
-        return f"onnx2coreml {found} is not a release that silverprint knows (1.1.x). {_REMEDY}"
+        return f"{name} {found} is not a release that silverprint knows: {_REMEDY}"
     return None

@@ -1,14 +1,15 @@
-"""The names that a classifier package is made of, as Create ML writes them."""
+"""The names that a Core ML file is made of, as Create ML writes them."""
 
 from __future__ import annotations
 
 IMAGE = "image"
 LABEL = "target"
 PROBABILITIES = "targetProbability"
-INDEX = "target_index"
-"""Output of the ONNX graph only: Core ML gives the label itself."""
 
 PREVIEW_TYPE = "com.apple.coreml.model.preview.type"
-PICTURE_RULE = "silverprint.picture_rule"
+OURS = "silverprint."
+"""Prefix of the metadata keys that silverprint writes."""
+
+PICTURE_RULE = f"{OURS}picture_rule"
 COREMLTOOLS = "com.github.apple.coremltools."
 """Prefix of the metadata keys that belong to coremltools."""

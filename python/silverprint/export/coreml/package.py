@@ -1,149 +1,214 @@
-"""Writes a classifier as a Core ML model package, whole or not at all."""
+"""Writes Core ML files, ``.mlpackage`` and ``.mlmodel``, whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from silverprint.errors import ExportError, nearest
-from silverprint.export.atomic import MANIFEST, replace_folder
-from silverprint.export.coreml.check import check_classifier
+from silverprint.errors import ExportError, SilverprintError
+from silverprint.export.atomic import replace_file, replace_folder
 from silverprint.export.coreml.describe import (
+    Details,
     check_labels,
     check_metadata,
     check_rule,
     describe,
     swift_lines,
 )
-from silverprint.export.coreml.names import LABEL, PROBABILITIES
-from silverprint.export.coreml.reader import WEIGHTS
-from silverprint.export.coreml.translate import Precision, translate
+from silverprint.export.coreml.folder import complete, serialized, weights_folder
+from silverprint.export.coreml.graph.prepare import prepare
+from silverprint.export.coreml.library import quiet, require
+from silverprint.export.coreml.names import IMAGE, PROBABILITIES
+from silverprint.export.coreml.options import ExportOptions, Format, format_of
+from silverprint.export.coreml.translate.mlprogram import to_ml_program
+from silverprint.export.coreml.translate.neuralnetwork import to_neural_network
+from silverprint.export.coreml.translate.program import brief, to_program
 
 if TYPE_CHECKING:
     import onnx
 
-_SYSTEMS = {6: "iOS 15 / macOS 12"}
-"""Oldest system that runs each specification version written here (coremltools' table)."""
+_SYSTEMS = {
+    4: "iOS 13 / macOS 10.15",
+    5: "iOS 14 / macOS 11",
+    6: "iOS 15 / macOS 12",
+    7: "iOS 16 / macOS 13",
+    8: "iOS 17 / macOS 14",
+    9: "iOS 18 / macOS 15",
+    10: "iOS 26 / macOS 26",
+}
+"""Oldest system that runs each specification version (coremltools' table)."""
 
-_FOLDER = "com.apple.CoreML"
+Prove = Callable[[Path], Any]
+"""Reads a file back before it takes its place; raises ExportError where it is not right."""
 
 
 @dataclass(frozen=True)
 class PackageSummary:
-    """What was written: `size` in bytes of all its files, `swift` lines to use it with Vision."""
+    """What was written.
+
+    Attributes:
+        path: where.
+        size: bytes of all its files.
+        specification_version: of Core ML.
+        oldest_system: that runs it.
+        swift: lines to use it with Vision.
+        proof: what the proof gave; None without one.
+    """
 
     path: Path
     size: int
     specification_version: int
     oldest_system: str
     swift: str
+    proof: Any = None
 
 
-def write_mlpackage(
+def write_classifier(
     graph: onnx.ModelProto,
     path: str | os.PathLike[str],
     *,
     labels: Sequence[str],
     picture_rule: Mapping[str, Any],
     metadata: Mapping[str, str],
-    precision: Precision = "float16",
+    details: Details | None = None,
+    options: ExportOptions | None = None,
+    prove: Prove | None = None,
 ) -> PackageSummary:
-    """Translate `graph` and write it to `path`, replacing an older package atomically.
+    """Translate a classifier and write it to `path`, replacing an older file atomically.
 
     `graph` begins at ``image`` (float32 NCHW, RGB, 0..255) and gives ``targetProbability``
-    [N, len(labels)], as composed by silverprint. The package takes an RGB image of the size of
-    `picture_rule` (keys ``height``, ``width``, ``crop_and_scale``, ``version``) and gives
-    ``target`` (the label) and ``targetProbability`` (a dictionary), Create ML's names.
-    `metadata` may hold ``author``, ``license``, ``version``, ``short_description`` and further
-    keys of the user. In float16 a head with numbers beyond 1000 stays float32.
+    [N, len(labels)], as composed by silverprint or by `adopt_classifier`. The file takes an image
+    of the size of `picture_rule` (keys ``height``, ``width``, ``crop_and_scale``, ``version``)
+    and gives the label and a dictionary of probabilities, named as `options` says.
 
-    Same arguments, same bytes, with the same coremltools and onnx2coreml. The saved file is
-    read back and checked before it takes its place.
+    Args:
+        path: ends in ``.mlpackage`` (ML Program) or ``.mlmodel`` (NeuralNetwork).
+        metadata: ``author``, ``license``, ``version``, ``short_description`` and further keys of
+            the user, text to text.
+        details: records such as ``training`` or ``backbone``, written as JSON.
+        prove: called with the finished file or folder under a temporary name; what it returns
+            stands in the summary.
+
+    Same arguments, same bytes, with the same coremltools and onnx2coreml.
 
     Raises ExportError: Core ML export is not available here, operators without a translation,
-    duplicate labels, a wrong number of them, an incomplete rule, a place that cannot be written.
-    Then `path` is as it was.
+    duplicate labels, a wrong number of them, an incomplete rule, a place that cannot be written,
+    a failed proof. Then `path` is as it was.
     """
-    if Path(path).suffix != ".mlpackage":
-        raise ExportError(f"{path}: the name of a model package ends in .mlpackage")
-    if precision not in ("float16", "float32"):
-        known = ("float16", "float32")
-        raise ExportError(
-            f"precision={precision!r}: expected float16 or float32{nearest(precision, known)}"
-        )
     labels = list(labels)
     check_labels(labels)
-    check_rule(picture_rule)
-    check_metadata(metadata)
-    with replace_folder(path) as folder:
-        model = translate(
-            graph,
-            height=picture_rule["height"],
-            width=picture_rule["width"],
-            labels=labels,
-            precision=precision,
-        )
-        spec = model.get_spec()
-        _name_outputs(spec)
-        describe(spec, picture_rule, metadata)
-        weights = Path(model.weights_dir) / Path(WEIGHTS).name
-        try:
-            _write_files(folder, spec, weights)
-        finally:
-            shutil.rmtree(model.package_path, ignore_errors=True)
-        check_classifier(folder, labels=labels, picture_rule=picture_rule, metadata=metadata)
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return PackageSummary(
-        path=Path(path),
-        size=size,
-        specification_version=spec.specificationVersion,
-        oldest_system=_SYSTEMS[spec.specificationVersion],
-        swift=swift_lines(Path(path).stem, picture_rule),
+    options = options or ExportOptions()
+    taken = {options.label_name, f"{options.label_name}_probs"}
+    name = options.probability_name
+    if format_of(path, options) == "mlprogram":
+        # There the dictionary and the tensor it is made from are two values.
+        taken.add(name)
+        name = f"{name}_tensor"
+        name = f"{name}_" if name in taken else name
+    return _Order(graph, {PROBABILITIES: name}, frozenset(taken), labels, options).write(
+        path, picture_rule, metadata, details or {}, prove
     )
 
 
-def _name_outputs(spec: Any) -> None:
-    """coremltools always calls the dictionary of an ML Program ``<label>_probs``."""
-    import coremltools as ct
+def write_backbone(
+    graph: onnx.ModelProto,
+    path: str | os.PathLike[str],
+    *,
+    picture_rule: Mapping[str, Any],
+    metadata: Mapping[str, str],
+    details: Details | None = None,
+    options: ExportOptions | None = None,
+    prove: Prove | None = None,
+) -> PackageSummary:
+    """Translate a feature extractor and write it to `path`, as `write_classifier` does.
 
-    ct.utils.rename_feature(spec, f"{LABEL}_probs", PROBABILITIES)
+    `graph` begins at ``image`` (float32 NCHW, RGB, 0..255), as made by `adopt_backbone`. Each of
+    its outputs becomes a multi-array of its name, float32 and with its shape, batch 1.
+
+    Raises ExportError: as `write_classifier`; a name of an output that Swift does not allow.
+    """
+    outputs = [value.name for value in graph.graph.output]
+    for name in outputs:
+        if not name.isidentifier() or not name.isascii() or name == IMAGE:
+            raise ExportError(
+                f"the output {name!r} needs another name: letters, digits and _, not {IMAGE!r}"
+            )
+    order = _Order(graph, {n: n for n in outputs}, frozenset(), None, options or ExportOptions())
+    return order.write(path, picture_rule, metadata, details or {}, prove)
 
 
-def _write_files(folder: Path, spec: Any, weights: Path) -> None:
-    """Lay out the package as coremltools does, but with identifiers made from the content."""
-    data = folder / "Data" / _FOLDER
-    (data / WEIGHTS).parent.mkdir(parents=True)
-    model = spec.SerializeToString(deterministic=True)
-    (data / "model.mlmodel").write_bytes(model)
-    shutil.copyfile(weights, data / WEIGHTS)
-    with weights.open("rb") as stream:
-        digest = hashlib.sha256(model + hashlib.file_digest(stream, "sha256").digest()).hexdigest()
-    items = {
-        _identifier(digest, name): {
-            "author": _FOLDER,
-            "description": description,
-            "name": name,
-            "path": f"{_FOLDER}/{name}",
-        }
-        for name, description in (
-            ("model.mlmodel", "CoreML Model Specification"),
-            ("weights", "CoreML Model Weights"),
+@dataclass(frozen=True)
+class _Order:
+    """What is to be translated: `outputs` of `graph` and their names in the file."""
+
+    graph: onnx.ModelProto
+    outputs: Mapping[str, str]
+    taken: frozenset[str]
+    labels: Sequence[str] | None
+    options: ExportOptions
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        rule: Mapping[str, Any],
+        metadata: Mapping[str, str],
+        details: Details,
+        prove: Prove | None,
+    ) -> PackageSummary:
+        form = format_of(path, self.options)
+        check_rule(rule)
+        check_metadata(metadata, details)
+        require()
+        size = (rule["height"], rule["width"])
+        replace = replace_folder if form == "mlprogram" else replace_file
+        with replace(path) as temporary:
+            spec = self._translated(form, size, temporary)
+            describe(spec, rule, metadata, details)
+            if form == "mlprogram":
+                complete(temporary, spec)
+            else:
+                temporary.write_bytes(serialized(spec))
+            proof = prove(temporary) if prove else None
+            written = [temporary, *temporary.rglob("*")]
+            size_on_disk = sum(file.stat().st_size for file in written if file.is_file())
+        return PackageSummary(
+            path=Path(path),
+            size=size_on_disk,
+            specification_version=spec.specificationVersion,
+            oldest_system=_SYSTEMS[spec.specificationVersion],
+            swift=swift_lines(Path(path).stem, rule),
+            proof=proof,
         )
-    }
-    manifest = {
-        "fileFormatVersion": "1.0.0",
-        "itemInfoEntries": items,
-        "rootModelIdentifier": _identifier(digest, "model.mlmodel"),
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=4) + "\n", encoding="utf-8")
 
+    def _translated(self, form: Format, size: tuple[int, int], temporary: Path) -> Any:
+        layout = self.options.layout
+        ready = prepare(self.graph, *size, self.outputs, taken=self.taken, layout=layout)
+        targets = self.options.targets() if form == "mlprogram" else ("iOS15",)
+        with quiet():
+            program, target = to_program(ready, targets)
+            self._check_count(program)
+            try:
+                if form == "neuralnetwork":
+                    return to_neural_network(program, size, self.options, labels=self.labels)
+                weights = weights_folder(temporary)
+                return to_ml_program(
+                    program, size, self.options, target, labels=self.labels, weights=weights
+                )
+            except (OSError, SilverprintError):
+                raise
+            except Exception as error:
+                raise ExportError(
+                    f"coremltools could not write this graph: {brief(error)}"
+                ) from error
 
-def _identifier(digest: str, name: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, digest + name)).upper()
+    def _check_count(self, program: Any) -> None:
+        if self.labels is None:
+            return
+        found = tuple(program.functions["main"].outputs[0].shape)
+        if found != (1, len(self.labels)):
+            raise ExportError(
+                f"the graph gives {list(found)} probabilities for {len(self.labels)} labels"
+            )

@@ -1,109 +1,151 @@
-"""Reads a saved model package back: the manifest, the description, the weights.
+"""Reads a saved model back: the manifest, the description, the program, the weights.
 
-Shares no code with the translator. Formats: ``Model.proto`` and ``MIL.proto`` of coremltools,
-``weight.bin`` as in its ``StorageFormat.hpp``.
+Shares no code with what writes it. Formats: ``Model.proto`` and ``MIL.proto`` of coremltools,
+``weight.bin`` as in its ``StorageFormat.hpp`` and ``BlobDataType.hpp``.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from silverprint.errors import ExportError
 from silverprint.export.atomic import MANIFEST
+from silverprint.export.coreml.library import quiet
 
 WEIGHTS = "weights/weight.bin"
 
+_WEIGHTS_IN_PROGRAM = f"@model_path/{WEIGHTS}"
 _SENTINEL = 0xDEADBEEF
-_DTYPES = {1: "<f2", 2: "<f4", 3: "u1", 4: "i1", 6: "<i2", 7: "<u2", 14: "<i4", 15: "<u4"}
-_FLOAT16 = 10  # MIL_pb2.DataType
+_STRING = 2
 
 
-@dataclass(frozen=True)
-class SavedPackage:
-    """`spec` is the Model protobuf of the package, `weights` the bytes of its weight.bin."""
+class ElementType(NamedTuple):
+    """Of a tensor: its name, the bits that one number takes in a file, numpy's type for it."""
 
+    name: str
+    bits: int
+    dtype: np.dtype[Any]
+
+
+ELEMENT_TYPES = {
+    number: ElementType(name, bits, np.dtype(dtype))
+    for number, name, bits, dtype in (
+        (1, "bool", 8, "?"),
+        (10, "float16", 16, "<f2"),
+        (11, "float32", 32, "<f4"),
+        (12, "float64", 64, "<f8"),
+        (21, "int8", 8, "i1"),
+        (22, "int16", 16, "<i2"),
+        (23, "int32", 32, "<i4"),
+        (24, "int64", 64, "<i8"),
+        (25, "int4", 4, "i1"),
+        (31, "uint8", 8, "u1"),
+        (32, "uint16", 16, "<u2"),
+        (33, "uint32", 32, "<u4"),
+        (34, "uint64", 64, "<u8"),
+        (35, "uint4", 4, "u1"),
+        (36, "uint2", 2, "u1"),
+        (37, "uint1", 1, "u1"),
+        (38, "uint6", 6, "u1"),
+        (39, "uint3", 3, "u1"),
+    )
+}
+"""By the number of MIL.proto's DataType. Types of less than a byte are unpacked to one."""
+
+_BLOB_TYPES = {1: 10, 2: 11, 3: 31, 4: 21, 6: 22, 7: 32, 8: 25, 9: 37}
+_BLOB_TYPES |= {10: 36, 11: 35, 12: 39, 13: 38, 14: 23, 15: 33}
+"""From the numbers of BlobDataType.hpp to those of DataType."""
+
+_FIELDS = {
+    "bool": "bools",
+    "float32": "floats",
+    "float64": "doubles",
+    "int16": "ints",
+    "int32": "ints",
+    "int64": "longInts",
+    "uint16": "ints",
+    "uint64": "longInts",
+}
+"""Where the model itself holds numbers; all other types stand in bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class SavedModel:
+    """What stands at `path`: the Model protobuf and the bytes of weight.bin, if it has one."""
+
+    path: Path
     spec: Any
-    weights: bytes
+    weights: bytes = b""
 
 
-def read_package(folder: Path) -> SavedPackage:
-    """Read what is on disk. Raises ExportError where manifest, model or weights are damaged."""
-    from coremltools.proto import Model_pb2
+def read_model(path: str | os.PathLike[str]) -> SavedModel:
+    """Read an ``.mlpackage`` folder or an ``.mlmodel`` file as it is on disk.
 
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        entry = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
-        model = folder / "Data" / entry["path"]
-        spec = Model_pb2.Model.FromString(model.read_bytes())
-        stored = model.parent / WEIGHTS
-        weights = stored.read_bytes() if stored.exists() else b""
-    except (KeyError, TypeError, ValueError) as error:
-        raise ExportError(f"{folder} has no readable manifest: {error}") from error
-    except Exception as error:  # protobuf's DecodeError has no stable place
-        raise ExportError(f"{folder} cannot be read back: {error}") from error
-    return SavedPackage(spec, weights)
-
-
-def read_blob(weights: bytes, offset: int) -> npt.NDArray[Any]:
-    """The flat array whose metadata stands at `offset` of weight.bin.
-
-    Raises ExportError: no blob there, an element type that is not a whole number of bytes,
-    data beyond the end of the file.
+    Raises ExportError: nothing there, a damaged manifest, model or weights.
     """
-    if offset < 64 or offset + 64 > len(weights):
-        raise ExportError(
-            f"weight.bin has {len(weights)} bytes, a weight is said to be at {offset}"
-        )
-    sentinel, kind, size, start = struct.unpack_from("<IIQQ", weights, offset)
-    if sentinel != _SENTINEL or kind not in _DTYPES:
-        raise ExportError(f"weight.bin holds no weight of a known type at {offset}")
-    dtype = np.dtype(_DTYPES[kind])
-    if size % dtype.itemsize or start + size > len(weights):
-        raise ExportError(f"the weight at {offset} goes beyond the end of weight.bin")
-    return np.frombuffer(weights, dtype, count=size // dtype.itemsize, offset=start)
+    path = Path(path)
+    model, weights = path, b""
+    try:
+        if path.is_dir():
+            manifest = json.loads((path / MANIFEST).read_bytes())
+            entry = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
+            model = path / "Data" / entry["path"]
+            stored = model.parent / WEIGHTS
+            weights = stored.read_bytes() if stored.exists() else b""
+        content = model.read_bytes()
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{path} has no readable manifest: {error}") from error
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read: {error.strerror or error}") from error
+    return SavedModel(path, _parse(path, content), weights)
+
+
+def _parse(path: Path, content: bytes) -> Any:
+    with quiet():
+        try:
+            from coremltools.proto import Model_pb2
+        except ImportError as error:
+            raise ExportError(
+                f"{path} cannot be read without coremltools ({error}): pip install coremltools"
+            ) from error
+    try:
+        spec = Model_pb2.Model.FromString(content)
+    except Exception as error:  # protobuf's DecodeError has no stable place
+        raise ExportError(f"{path} holds no Core ML model, or one cut short: {error}") from error
+    if spec.WhichOneof("Type") is None:
+        raise ExportError(f"{path} holds no Core ML model")
+    return spec
 
 
 def main_block(spec: Any) -> Any:
     """The one block of the ML Program. Raises ExportError where there is another form."""
     functions = spec.mlProgram.functions
     if list(functions) != ["main"] or len(functions["main"].block_specializations) != 1:
-        raise ExportError("the package holds no ML Program with one main function")
+        raise ExportError("the model holds no ML Program with one main function")
     main = functions["main"]
+    if main.opset not in main.block_specializations:
+        raise ExportError(f"the program has no block for its own operator set {main.opset!r}")
     return main.block_specializations[main.opset]
 
 
-def constants(package: SavedPackage) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """(name, flat array) of every numeric constant, from weight.bin or from the model itself."""
-    for operation in main_block(package.spec).operations:
-        if operation.type != "const" or not operation.outputs:
-            continue
-        name, value = operation.outputs[0].name, operation.attributes["val"]
-        if value.HasField("blobFileValue"):
-            array = read_blob(package.weights, value.blobFileValue.offset)
-            _check_length(name, array, value.type.tensorType)
-            yield name, array
-        elif value.immediateValue.HasField("tensor"):
-            tensor = value.immediateValue.tensor
-            kind = tensor.WhichOneof("value")
-            if kind == "bytes" and value.type.tensorType.dataType == _FLOAT16:
-                yield name, _float16(name, tensor.bytes.values)
-            elif kind in ("floats", "ints"):
-                yield name, np.asarray(getattr(tensor, kind).values)
-
-
-def _float16(name: str, stored: bytes) -> npt.NDArray[Any]:
-    if len(stored) % 2:
-        raise ExportError(f"the constant {name!r} has half a number")
-    return np.frombuffer(stored, "<f2")
+def constants(saved: SavedModel) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """(name, array) of every numeric constant, from weight.bin or from the model itself."""
+    for operation in main_block(saved.spec).operations:
+        named = operation.type == "const" and operation.outputs
+        if named and "val" in operation.attributes:
+            value = value_of(saved, operation.attributes["val"], operation.outputs[0].name)
+            if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+                yield operation.outputs[0].name, value
 
 
 def tensor_shape(tensor_type: Any) -> tuple[int, ...]:
@@ -111,7 +153,101 @@ def tensor_shape(tensor_type: Any) -> tuple[int, ...]:
     return tuple(int(side.constant.size) for side in tensor_type.dimensions)
 
 
-def _check_length(name: str, array: npt.NDArray[Any], declared: Any) -> None:
-    shape = tensor_shape(declared)
-    if array.size != math.prod(shape):
-        raise ExportError(f"weight {name!r} has {array.size} numbers, its shape is {list(shape)}")
+def value_of(saved: SavedModel, value: Any, name: str = "") -> Any:
+    """A ``Value`` of the program: an array of its declared element type and shape.
+
+    Numbers of less than a byte come as int8 or uint8. A text comes as str, a vector of texts
+    or a list as a Python list. `name` is for the error message.
+
+    Raises ExportError: stored and declared type, length or place do not fit.
+    """
+    form = value.type.WhichOneof("type")
+    if value.WhichOneof("value") == "immediateValue" and form == "listType":
+        return [_item(saved, one, name) for one in value.immediateValue.list.values]
+    if form != "tensorType":
+        raise ExportError(f"the constant {name!r} is no tensor and no list")
+    declared, shape = value.type.tensorType.dataType, tensor_shape(value.type.tensorType)
+    if declared == _STRING:
+        texts = list(value.immediateValue.tensor.strings.values)
+        _check_length(name, len(texts), shape)
+        return texts if shape else texts[0]
+    if declared not in ELEMENT_TYPES:
+        raise ExportError(f"the constant {name!r} has numbers of the unknown type {declared}")
+    if value.WhichOneof("value") == "blobFileValue":
+        stored = value.blobFileValue
+        if stored.fileName != _WEIGHTS_IN_PROGRAM:
+            raise ExportError(f"the weight {name!r} is in an unknown file, {stored.fileName!r}")
+        kind, flat = _blob(saved.weights, stored.offset)
+        if kind != declared:
+            raise ExportError(
+                f"the weight {name!r} is declared as {ELEMENT_TYPES[declared].name} and stored "
+                f"as {ELEMENT_TYPES[kind].name}"
+            )
+    else:
+        flat = _immediate(value.immediateValue.tensor, declared, math.prod(shape), name)
+    _check_length(name, flat.size, shape)
+    return flat.reshape(shape)
+
+
+def _item(saved: SavedModel, value: Any, name: str) -> Any:
+    item = value_of(saved, value, name)
+    return item.item() if isinstance(item, np.ndarray) and item.ndim == 0 else item
+
+
+def _check_length(name: str, found: int, shape: tuple[int, ...]) -> None:
+    if found != math.prod(shape):
+        raise ExportError(f"{name!r} holds {found} values, its shape is {list(shape)}")
+
+
+def _immediate(tensor: Any, declared: int, count: int, name: str) -> npt.NDArray[Any]:
+    """The flat array of a constant that stands in the model itself."""
+    _, bits, dtype = ELEMENT_TYPES[declared]
+    field = tensor.WhichOneof("value")
+    if field == "bytes" and ELEMENT_TYPES[declared].name not in _FIELDS:
+        stored = tensor.bytes.values
+        if len(stored) != -(-count * bits // 8):
+            raise ExportError(f"{name!r} holds {len(stored)} bytes for {count} numbers")
+        return _unpack(stored, declared, count)
+    if field is None or field != _FIELDS.get(ELEMENT_TYPES[declared].name):
+        raise ExportError(f"the constant {name!r} is not stored as {ELEMENT_TYPES[declared].name}")
+    listed = np.asarray(getattr(tensor, field).values)
+    flat = listed.astype(dtype)
+    if dtype.kind in "iu" and (flat != listed).any():
+        raise ExportError(f"{name!r} has numbers beyond {ELEMENT_TYPES[declared].name}")
+    return flat
+
+
+def read_blob(weights: bytes, offset: int) -> npt.NDArray[Any]:
+    """The flat array whose metadata stands at `offset` of weight.bin.
+
+    Raises ExportError: no blob there, an unknown element type, data beyond the end of the file.
+    """
+    return _blob(weights, offset)[1]
+
+
+def _blob(weights: bytes, offset: int) -> tuple[int, npt.NDArray[Any]]:
+    if offset < 64 or offset + 64 > len(weights):
+        raise ExportError(
+            f"weight.bin has {len(weights)} bytes, a weight is said to be at {offset}"
+        )
+    sentinel, kind, size, start, padding = struct.unpack_from("<IIQQQ", weights, offset)
+    if sentinel != _SENTINEL or kind not in _BLOB_TYPES:
+        raise ExportError(f"weight.bin holds no weight of a known type at {offset}")
+    bits = ELEMENT_TYPES[_BLOB_TYPES[kind]].bits
+    if size * 8 < padding or (size * 8 - padding) % bits or start + size > len(weights):
+        raise ExportError(f"the weight at {offset} goes beyond the end of weight.bin")
+    count = (size * 8 - padding) // bits
+    return _BLOB_TYPES[kind], _unpack(weights[start : start + size], _BLOB_TYPES[kind], count)
+
+
+def _unpack(stored: bytes, declared: int, count: int) -> npt.NDArray[Any]:
+    """`count` numbers, packed from the least significant bit of each byte upwards."""
+    name, bits, dtype = ELEMENT_TYPES[declared]
+    if bits >= 8:
+        return np.frombuffer(stored, dtype, count)
+    packed = np.unpackbits(np.frombuffer(stored, np.uint8), bitorder="little")
+    each = packed[: count * bits].reshape(count, bits)
+    numbers = np.packbits(each, axis=1, bitorder="little").reshape(count)
+    if name == "int4":
+        return ((numbers ^ 8).astype(np.int8) - 8).astype(np.int8)
+    return numbers

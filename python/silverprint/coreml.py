@@ -1,0 +1,173 @@
+"""Core ML files of any ONNX model: written, and proven to compute what the model does.
+
+``ImageClassifier.write`` does the same with a model that is at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from silverprint.classifier.classifier import ImageClassifier
+from silverprint.data.rule import PictureRule
+from silverprint.data.source import DataSource, StrPath
+from silverprint.errors import InvalidParameterError
+from silverprint.export.coreml import (
+    ExportOptions,
+    PackageSummary,
+    adopt_backbone,
+    adopt_classifier,
+    available,
+    write_backbone,
+    write_classifier,
+)
+from silverprint.export.coreml.foreign import Scores
+from silverprint.export.coreml.options import Layout
+from silverprint.export.coreml.pictures import drawn, tensors_of
+from silverprint.export.coreml.proof import Expected, Proof, prove
+from silverprint.export.coreml.verify import verify as verify_file
+from silverprint.model.compose import is_classifier
+from silverprint.model.metadata import ModelMetadata
+
+if TYPE_CHECKING:
+    from silverprint.data.decode import Picture
+
+__all__ = ["ExportOptions", "PackageSummary", "Proof", "available", "export", "verify"]
+
+
+def export(
+    model: StrPath,
+    path: StrPath | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    options: ExportOptions | None = None,
+    metadata: ModelMetadata | None = None,
+    pictures: Sequence[Picture] | None = None,
+    outputs: Sequence[str] | None = None,
+    scores: Scores | None = None,
+    size: tuple[int, int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    channel_order: Layout | None = None,
+    crop_and_scale: str = "center_crop",
+) -> PackageSummary:
+    """Write an ONNX model as a Core ML file and prove it.
+
+    A model that silverprint wrote needs nothing but its name. Any other needs `labels` to become a
+    classifier, else it becomes a feature extractor with multi-arrays as outputs; how its pictures
+    are normalised stands in its metadata (``mean``, ``std``) or is given.
+
+    Args:
+        model: an .onnx file.
+        path: ends in ``.mlpackage`` or ``.mlmodel``; None: the name of the model, .mlpackage.
+        labels: of a classifier, in the order of its scores.
+        options: how the file is written; None: ``ExportOptions()``.
+        metadata: author, licence, version and description.
+        pictures: of which 16 prove the file; None: drawn ones.
+        outputs: tensors to keep, inner ones too; of a classifier the one with the scores.
+        scores: whether these are "logits" or "probabilities"; None: as the graph ends.
+        size: (height, width) in pixels, where the model leaves it free.
+        mean, std: (x - mean) / std on the 0..255 scale for red, green and blue.
+        channel_order: "RGB" or "BGR", as the network expects; None: as its metadata says, or RGB.
+        crop_and_scale: "center_crop", "scale_fill" or "scale_fit", written as the picture rule.
+
+    Returns:
+        Size, oldest system, Swift lines and the proof.
+
+    Raises:
+        ExportError: operators without a translation (all of them, with the nodes), no Core ML
+            here, a file that does not compute what the model does. Nothing is written then.
+        BackboneError: the model is missing, damaged, or takes no picture.
+        InvalidDataError: a picture cannot be read.
+        InvalidParameterError: of a model of silverprint something is asked for that it settles.
+    """
+    source = Path(model)
+    target = source.with_suffix(".mlpackage") if path is None else Path(path)
+    chosen = options or ExportOptions()
+    foreign = {
+        "labels": labels,
+        "outputs": outputs,
+        "scores": scores,
+        "size": size,
+        "mean": mean,
+        "std": std,
+        "channel_order": channel_order,
+    }
+    if is_classifier(source):
+        for name, value in foreign.items():
+            if value is not None:
+                raise InvalidParameterError(name, value, "nothing: silverprint's model says it")
+        written = ImageClassifier.load(source).write(target, metadata, chosen, pictures=pictures)
+        assert isinstance(written, PackageSummary)
+        return written
+    given: dict[str, Any] = {"size": size, "mean": mean, "std": std, "channel_order": channel_order}
+    if labels is None:
+        if scores is not None:
+            raise InvalidParameterError("scores", scores, "labels beside it")
+        adopted = adopt_backbone(source, outputs=outputs, **given)
+    else:
+        if outputs is not None and len(outputs) != 1:
+            raise InvalidParameterError("outputs", outputs, "one tensor, that of the scores")
+        output = None if outputs is None else outputs[0]
+        adopted = adopt_classifier(source, output=output, scores=scores, **given)
+    rule = PictureRule(adopted.height, adopted.width, crop_and_scale)
+    tensors = drawn(rule) if pictures is None else tensors_of(pictures, rule)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    about: dict[str, Any] = {
+        "picture_rule": rule.to_json(),
+        "metadata": (metadata or ModelMetadata()).to_dict(),
+        "details": {"backbone": {"licence": adopted.licence, "sha256": digest}},
+        "options": chosen,
+    }
+    kept = () if labels else tuple(value.name for value in adopted.graph.graph.output)
+    expected = Expected(labels=tuple(labels) if labels else None, outputs=kept, **about)
+
+    def proof(written: Path) -> Proof:
+        return replace(prove(written, adopted.graph, tensors, expected=expected), path=str(target))
+
+    if labels is None:
+        return write_backbone(adopted.graph, target, prove=proof, **about)
+    return write_classifier(adopted.graph, target, labels=labels, prove=proof, **about)
+
+
+def verify(
+    path: StrPath,
+    reference: ImageClassifier | StrPath,
+    pictures: DataSource | StrPath | Sequence[Picture] | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    channel_order: Layout | None = None,
+) -> Proof:
+    """Compare a Core ML file with the model that it was written from.
+
+    The file is executed on up to 16 of the pictures, evenly taken, as the picture rule of the
+    model brings them to size; on a Mac Core ML itself runs on these, too. For a classifier all
+    pictures answer also under other picture rules, which a device may have: scaled to fill or to
+    fit, without antialiasing, with Lanczos resampling.
+
+    Args:
+        path: an ``.mlpackage`` or ``.mlmodel``.
+        reference: the classifier, or an .onnx file.
+        pictures: paths, bytes, PIL images or arrays; a folder of pictures or of label folders; a
+            DataSource. None: drawn pictures, and no other rules.
+        labels: of each picture, in order, where `pictures` does not say them.
+        mean, std, channel_order: of a model of another origin, as for `export`.
+
+    Returns:
+        What was compared; printed, it is a report.
+
+    Raises:
+        ExportError: the file computes or says something else, naming the first layer that
+            differs; it is damaged, or no Core ML file.
+        BackboneError, InvalidDataError: the reference or a picture cannot be read.
+        InvalidParameterError: another number of labels than pictures.
+    """
+    graph = reference._model if isinstance(reference, ImageClassifier) else reference
+    return verify_file(
+        path, graph, pictures, labels=labels, mean=mean, std=std, channel_order=channel_order
+    )

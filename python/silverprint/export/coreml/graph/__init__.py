@@ -1,0 +1,1 @@
+"""ONNX graphs, made to begin at ``image`` and made ready for translation."""

@@ -1,0 +1,1 @@
+"""From an ONNX graph to the protobuf of a Core ML model."""

@@ -92,7 +92,7 @@ def test_data_and_parameters() -> None:
         crop_and_scale="center_crop",
         seed=0,
     )
-    assert parameters.feature_extractor == sp.ScenePrint(revision=1)
+    assert parameters.feature_extractor == sp.ScenePrint(revision=0)
     model = sp.ImageClassifier(train, parameters)
     assert model.evaluation(test).accuracy > 0.8
 

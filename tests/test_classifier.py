@@ -542,7 +542,7 @@ def test_the_repr_says_what_it_is_how_good_and_on_how_much(model: sp.ImageClassi
     assert repr(model).splitlines() == [
         "ImageClassifier: 4 labels (blue, green, red, yellow)",
         (
-            "trained on 32 pictures with ScenePrint revision 1, 176 x 176 center_crop, "
+            "trained on 32 pictures with ScenePrint revision 0, 224 x 224 center_crop, "
             f"l2 {model.record.head['l2']:g}"
         ),
         "validation accuracy 1.000 (95 % interval 0.893 to 1.000) on 32 pictures",

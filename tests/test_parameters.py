@@ -28,7 +28,7 @@ from support.classifier_sets import draw_set
 
 def test_the_defaults() -> None:
     parameters = ModelParameters()
-    assert parameters.feature_extractor == ScenePrint(revision=1)
+    assert parameters.feature_extractor == ScenePrint(revision=0)
     assert parameters.classifier == LogisticRegressor(l2="auto", class_weights=None)
     assert parameters.validation == "automatic"
     assert parameters.max_iterations is None
@@ -187,7 +187,7 @@ def test_crop_and_scale_overrides_the_extractors_own() -> None:
 
 @pytest.mark.parametrize("revision", [99, -1, "0", 0.0, True])
 def test_a_revision_that_this_package_lacks(revision: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"revision=.*one of 0, 1, or None"):
+    with pytest.raises(InvalidParameterError, match=r"revision=.*one of 0, or None"):
         ScenePrint(revision)
 
 

@@ -5,6 +5,7 @@ Needs torch (training/requirements.txt); without it everything here is skipped.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,8 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import onnxruntime  # noqa: E402
 from training import checkpoint, crops, drawn, export, pictures, smoke, train  # noqa: E402
 from training.importer import Geometry, import_onnx  # noqa: E402
+from training.mobile import Mobile  # noqa: E402
+from training.networks import Network  # noqa: E402
 from training.objective import Look, cells  # noqa: E402
-from training.recipe import Architecture, Target  # noqa: E402
+from training.recipe import MOBILE_1, Architecture, Inherited, Target  # noqa: E402
 from training.seeds import on_device  # noqa: E402
 from training.student import Student  # noqa: E402
 from training.teachers import MapTarget  # noqa: E402
@@ -39,7 +42,7 @@ def files(out: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in out.iterdir() if p.suffix in (".bin", ".onnx")}
 
 
-def randomised(student: Student) -> Student:
+def randomised(student: Network) -> Network:
     """Batch normalisations as after training, not as they begin."""
     torch.manual_seed(0)
     for module in student.modules():
@@ -97,6 +100,69 @@ def test_exported_file_is_small_and_for_every_engine() -> None:
     }
     metadata = {p.key for p in model.metadata_props}
     assert metadata >= {"mean", "std", "input_size", "feature_tensors", "licence", "revision"}
+
+
+def test_mobile_student_begins_with_the_numbers_of_the_file(shared_data: Path) -> None:
+    assert isinstance(MOBILE_1.student, Inherited)
+    student = Mobile(MOBILE_1.student).eval()
+    student.inherit(shared_data / "weights")
+    for layer in student.modules():
+        if getattr(layer, "behind", None) is not None:
+            layer.behind = 0  # the file pads before everywhere, as far as even sizes can tell
+    image = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    names = ["features", "stride8", "stride16", "stride32"]
+    path = shared_data / "weights" / MOBILE_1.student.file
+    want = onnxruntime.InferenceSession(str(path)).run(names, {"image": image})
+    with torch.no_grad():
+        features, maps = student(torch.from_numpy(image))
+    got = [features[:, : want[0].shape[1]], *maps.values()]
+    for mine, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(mine.numpy(), other, rtol=1e-3, atol=1e-4)
+
+
+def test_another_network_is_not_inherited(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"random_teacher.onnx is not a MobileNetV2"):
+        Mobile(Inherited("random_teacher.onnx", 64, 0, 1.0)).inherit(folder / "teachers")
+
+
+def test_mobile_file_equals_the_network_and_is_for_every_engine() -> None:
+    torch.manual_seed(0)
+    student = Mobile(Inherited("", 176, 0, 1.0)).eval()
+    model = export.build(student)
+    content = model.SerializeToString()
+    assert len(content) < 12e6
+    assert {node.op_type for node in model.graph.node} == {
+        *("Cast", "Conv", "Clip", "Add", "GlobalAveragePool", "Flatten", "Concat", "Identity")
+    }
+    found = export.compare(content, student)
+    assert found["difference"] < 1e-3
+    with torch.no_grad():
+        maps = student(torch.zeros(1, 3, 96, 160))[1]
+    assert {s: m.shape[1:] for s, m in maps.items()} == {
+        8: (32, 12, 20),
+        16: (96, 6, 10),
+        32: (320, 3, 5),
+    }
+
+
+def test_mobile_student_learns_but_for_its_frozen_part(
+    shared_data: Path, folder: Path, tmp_path: Path
+) -> None:
+    teachers = tmp_path / "teachers"
+    shutil.copytree(folder / "teachers", teachers)
+    shutil.copy(shared_data / "weights" / "mobilenetv2_float.onnx", teachers)
+    (tmp_path / "pictures").symlink_to(folder / "pictures")
+    shape = Inherited("mobilenetv2_float.onnx", 64, 6, 0.1)
+    before = Mobile(shape)
+    before.inherit(teachers)
+    after = smoke.piece(tmp_path, tmp_path / "out", 1, student=shape).trainer.student
+    assert isinstance(after, Mobile)
+    moved = [
+        not torch.allclose(a.filter.conv.weight, b.filter.conv.weight, atol=1e-3)
+        for a, b in zip(before.blocks, after.blocks, strict=True)
+    ]
+    assert moved == [False] * 6 + [True] * 11
+    assert (tmp_path / "out" / "scene_print_1.onnx").is_file()
 
 
 def test_cells_of_a_map_are_centred_on_their_squares() -> None:

@@ -12,75 +12,25 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from training import checkpoint
-from training.recipe import MEAN, STD, Architecture
-from training.student import Block, ConvNorm, Halve, Student
+from training.graph import Graph
+from training.mobile import ScaledConv
+from training.networks import Network, network
+from training.recipe import MEAN, STD, student_record
+from training.student import ConvNorm
 
 
-class _Graph:
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.numbers: list[onnx.TensorProto] = []
-
-    def add(self, kind: str, inputs: list[str], output: str, **given: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], **given))
-        return output
-
-    def conv(self, x: str, name: str, layer: ConvNorm, *, relu: bool = False) -> str:
-        weight, bias = (t.numpy() for t in layer.folded())
-        self.numbers.append(numpy_helper.from_array(weight.astype(np.float16), f"{name}.half"))
-        self.numbers.append(numpy_helper.from_array(bias, f"{name}.bias"))
-        self.add("Cast", [f"{name}.half"], f"{name}.weight", to=TensorProto.FLOAT)
-        conv = layer.conv
-        y = self.add(
-            "Conv",
-            [x, f"{name}.weight", f"{name}.bias"],
-            name,
-            kernel_shape=list(conv.kernel_size),
-            strides=list(conv.stride),
-            pads=[int(conv.padding[0])] * 4,
-            group=conv.groups,
-        )
-        return self.add("Relu", [y], f"{name}.relu") if relu else y
-
-    def halve(self, x: str, name: str, layer: Halve) -> str:
-        return self.conv(self.conv(x, f"{name}.reduce", layer.reduce), f"{name}.widen", layer.widen)
-
-    def block(self, x: str, name: str, layer: Block) -> str:
-        x = self.conv(x, f"{name}.mix", layer.mix)
-        y = self.conv(x, f"{name}.expand", layer.expand, relu=True)
-        y = self.conv(y, f"{name}.project", layer.project)
-        return self.add("Add", [x, y], f"{name}.sum")
-
-    def pooled(self, x: str, name: str) -> str:
-        mean = self.add("GlobalAveragePool", [x], f"{name}.mean")
-        return self.add("Flatten", [mean], f"{name}.pooled", axis=1)
-
-
-def build(student: Student) -> onnx.ModelProto:
+def build(student: Network) -> onnx.ModelProto:
     """The folded graph: `image` to `features`, `stride8`, `stride16`, `stride32`."""
-    graph, shape = _Graph(), student.shape
-    x = graph.conv("image", "stem", student.stem, relu=True)
-    maps = {}
-    for number, (halve, stage) in enumerate(zip(student.halves, student.stages, strict=True)):
-        assert isinstance(halve, Halve)
-        assert isinstance(stage, torch.nn.Sequential)
-        x = graph.halve(x, f"halve{number}", halve)
-        for index, block in enumerate(stage):
-            assert isinstance(block, Block)
-            x = graph.block(x, f"stage{number}.{index}", block)
-        maps[4 << number] = x
-    deep = graph.pooled(graph.conv(maps[32], "head32", student.head32, relu=True), "head32")
-    middle = graph.pooled(graph.conv(maps[16], "head16", student.head16, relu=True), "head16")
-    graph.add("Concat", [deep, middle], "features", axis=1)
-    count = shape.pooled32 + shape.pooled16
-    widths = {8: shape.widths[1], 16: shape.widths[2], 32: shape.widths[3]}
+    graph, shape = Graph(), student.shape
+    pooled, maps = student.write(graph)
+    graph.add("Concat", pooled, "features", axis=1)
+    count, widths = student.dims, student.widths
     outputs = [_value("features", ["batch", count])]
     for stride, width in widths.items():
         name = f"stride{stride}"
@@ -89,7 +39,7 @@ def build(student: Student) -> onnx.ModelProto:
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
-            "scene_print_1",
+            f"scene_print_{shape.revision}",
             [_value("image", ["batch", 3, "height", "width"])],
             outputs,
             graph.numbers,
@@ -101,19 +51,19 @@ def build(student: Student) -> onnx.ModelProto:
     tensors = {"features": [count]} | {f"stride{s}": [w] for s, w in widths.items()}
     for key, value in {
         "name": "silverprint scene print",
-        "revision": "1",
+        "revision": str(shape.revision),
         "input": "image",
         "input_layout": "NCHW",
         "channel_order": "RGB",
         "pixel_range": "0..255 before (pixel - mean) / std",
         "mean": json.dumps(MEAN),
         "std": json.dumps(STD),
-        "input_size": "224",
+        "input_size": str(shape.size),
         "interpolation": "bilinear",
         "resize": "stretch or centre square, then input_size x input_size",
         "features": "features",
         "feature_tensors": json.dumps(tensors),
-        "licence": "Apache-2.0 (trained for this project)",
+        "licence": shape.licence,
         "weight_storage": "float16, cast to float32 in the graph",
     }.items():
         model.metadata_props.add(key=key, value=value)
@@ -125,21 +75,16 @@ def _value(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-@torch.no_grad()
-def _as_stored(student: Student) -> Student:
+def _as_stored(student: Network) -> Network:
     """The same network with every folded weight rounded as the file keeps it."""
     for layer in student.modules():
-        if isinstance(layer, ConvNorm):
-            weight, bias = layer.folded()
-            layer.conv.weight.copy_(weight.half().float())
-            layer.residual = False
-            layer.norm = torch.nn.BatchNorm2d(len(bias), eps=0.0).eval()
-            layer.norm.bias.copy_(bias)
+        if isinstance(layer, ConvNorm | ScaledConv):
+            layer.become_stored()
     return student
 
 
 @torch.no_grad()
-def compare(content: bytes, student: Student) -> dict[str, float]:
+def compare(content: bytes, student: Network) -> dict[str, float]:
     """Largest difference over an output's largest value: (file, torch) and (file, unrounded)."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
@@ -167,10 +112,7 @@ def _flat(outputs: tuple[torch.Tensor, dict[int, torch.Tensor]]) -> list[torch.T
 def export(folder: Path, out: Path) -> dict[str, Any]:
     """Write `out` from the checkpoint in `folder`; raises ValueError if the file computes wrong."""
     kept, record = checkpoint.load(folder)
-    shape: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in record["architecture"].items()
-    }
-    student = Student(Architecture(**shape)).eval()
+    student = network(student_record(record["architecture"])).eval()
     prefix = "average."
     weights = {k.removeprefix(prefix): v for k, v in kept.items() if k.startswith(prefix)}
     missing = student.load_state_dict(weights, strict=False)

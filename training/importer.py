@@ -173,6 +173,13 @@ class Imported:
     metadata: dict[str, str]
 
 
+def short_floats(device: torch.device) -> torch.dtype:
+    """16-bit numbers that `device` multiplies faster, or float32."""
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
 def channels_last(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """`module`, moved, in the layout that convolutions like best."""
     module.to(device, dtype)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.recipe import Architecture, Recipe
+from training.networks import Network
+from training.recipe import Recipe
 from training.teachers import MapTarget, Targets, TeacherSet
 
 
@@ -27,7 +28,7 @@ def cells(place: MapTarget, look: Look, length: int) -> tuple[Tensor, Tensor]:
     teacher without cells near the border, and there nothing is asked of the student.
     """
     count = look.size // place.target.stride
-    centre = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    centre = (torch.arange(count, dtype=torch.float64) + 0.5) * place.target.stride / look.size
     if look.mirrored:
         centre = 1 - centre
     at = (centre * look.canvas - 0.5 - place.geometry.offset) / place.geometry.stride
@@ -46,18 +47,15 @@ def cells(place: MapTarget, look: Look, length: int) -> tuple[Tensor, Tensor]:
 class Objective(nn.Module):
     """Mean squared error on standardised targets: 1 is knowing nothing but the mean."""
 
-    def __init__(self, recipe: Recipe, teachers: TeacherSet) -> None:
+    def __init__(self, recipe: Recipe, teachers: TeacherSet, student: Network) -> None:
         super().__init__()
-        shape: Architecture = recipe.student
-        widths = {8: shape.widths[1], 16: shape.widths[2], 32: shape.widths[3]}
         self.places = teachers.maps
         self.maps_weight = recipe.maps_weight
         pooled = teachers.pooled
-        dims = shape.pooled32 + shape.pooled16
-        self.norm = nn.BatchNorm1d(dims, affine=False)
-        self.pooled = nn.Linear(dims, sum(t.dims for t in pooled))
+        self.norm = nn.BatchNorm1d(student.dims, affine=False)
+        self.pooled = nn.Linear(student.dims, sum(t.dims for t in pooled))
         self.maps = nn.ModuleList(
-            nn.Conv2d(widths[m.target.stride], m.target.dims, 1) for m in self.places
+            nn.Conv2d(student.widths[m.target.stride], m.target.dims, 1) for m in self.places
         )
         for adapter in (self.pooled, *self.maps):
             for parameter in adapter.parameters():

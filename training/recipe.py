@@ -1,10 +1,11 @@
-"""Everything that decides what is trained: plain records, two of them ready to use."""
+"""Everything that decides what is trained: plain records, and two recipes ready to use."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -20,6 +21,40 @@ class Architecture:
     expansion: int = 2
     pooled16: int = 384
     pooled32: int = 1024
+
+    revision: ClassVar[int] = 1
+    size: ClassVar[int] = 224
+    rate: ClassVar[float] = 1.0
+    licence: ClassVar[str] = "Apache-2.0 (trained for this project)"
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """A student that begins with the numbers of a MobileNetV2, `file` in the teachers' folder.
+
+    Attributes:
+        size: pixels of the side of a picture that `features` are meant for.
+        frozen: so many blocks, and the stem, stay as they are.
+        rate: its learning rate over that of the adapters, which begin with nothing.
+    """
+
+    file: str
+    size: int
+    frozen: int
+    rate: float
+
+    revision: ClassVar[int] = 1
+    licence: ClassVar[str] = (
+        "Apache-2.0 (trained for this project from MobileNetV2 of the ONNX Model Zoo, Apache-2.0)"
+    )
+
+
+def student_record(fields: dict[str, Any]) -> Architecture | Inherited:
+    """The record of a student from `asdict` of it, tuples as lists or not."""
+    if "file" in fields:
+        return Inherited(**fields)
+    tuples = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+    return Architecture(**fields | tuples)
 
 
 @dataclass(frozen=True)
@@ -71,7 +106,7 @@ class Recipe:
     """
 
     teachers: tuple[Teacher, ...]
-    student: Architecture
+    student: Architecture | Inherited
     usual: View
     large: View
     large_every: int
@@ -166,3 +201,59 @@ PRINT_1 = Recipe(
     report_every=8,
     seed=1,
 )
+
+_MOBILENET = Teacher(
+    "mobilenetv2_float.onnx",
+    (
+        Target("features", 192, 0.6),
+        Target("stride16_expanded", 64, 0.6, 16),
+        Target("stride32", 64, 0.4, 32),
+    ),
+)
+
+MOBILE_1 = Recipe(
+    teachers=(
+        replace(_EFFICIENTNET, targets=tuple(t for t in _EFFICIENTNET.targets if t.stride != 8)),
+        _MOBILENET,
+    ),
+    student=Inherited("mobilenetv2_float.onnx", size=176, frozen=6, rate=0.1),
+    usual=View(
+        canvas=224,
+        crops=1024,
+        batch=64,
+        passes=4,
+        sizes=(128, 160, 192, 176),
+        odds=(0.1, 0.2, 0.15, 0.55),
+        teacher_batch=32,
+        collage=0.25,
+    ),
+    large=View(
+        canvas=416,
+        crops=128,
+        batch=16,
+        passes=2,
+        sizes=(256, 320, 416),
+        odds=(0.4, 0.3, 0.3),
+        teacher_batch=8,
+        collage=0.8,
+    ),
+    large_every=6,
+    picture_side=256,
+    drawn=256,
+    drawn_share=0.1,
+    drawn_groups=8,
+    calibration_crops=1024,
+    held_out_crops=256,
+    maps_weight=0.5,
+    learning_rate=3e-3,
+    adapter_rate=0.3,
+    weight_decay=0.02,
+    warm_up_steps=150,
+    clip_norm=2.0,
+    ema_decay=0.998,
+    save_every=2,
+    report_every=2,
+    seed=1,
+)
+
+RECIPES = {"scratch": PRINT_1, "mobile": MOBILE_1}

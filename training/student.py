@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.graph import Graph
 from training.recipe import Architecture
 
 
@@ -45,6 +46,10 @@ class ConvNorm(nn.Module):
         y: Tensor = self.norm(self.conv(x))
         return x + y if self.residual else y
 
+    @property
+    def pads(self) -> tuple[int, int, int, int]:
+        return (int(self.conv.padding[0]),) * 4
+
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the one convolution that equals this in evaluation."""
         norm = self.norm
@@ -57,6 +62,15 @@ class ConvNorm(nn.Module):
             middle = weight.shape[-1] // 2
             weight[:, 0, middle, middle] += 1
         return weight.float().detach(), bias.float().detach()
+
+    @torch.no_grad()
+    def become_stored(self) -> None:
+        """Round the folded weights as a file keeps them."""
+        weight, bias = self.folded()
+        self.conv.weight.copy_(weight.half().float())
+        self.residual = False
+        self.norm = nn.BatchNorm2d(len(bias), eps=0.0).eval()
+        self.norm.bias.copy_(bias)
 
 
 class Block(nn.Module):
@@ -73,6 +87,12 @@ class Block(nn.Module):
         y: Tensor = self.project(functional.relu(self.expand(x)))
         return x + y
 
+    def write(self, graph: Graph, x: str, name: str) -> str:
+        x = graph.conv(x, f"{name}.mix", self.mix)
+        y = graph.relu(graph.conv(x, f"{name}.expand", self.expand))
+        y = graph.conv(y, f"{name}.project", self.project)
+        return graph.add("Add", [x, y], f"{name}.sum")
+
 
 class Halve(nn.Module):
     """Half the height and width, other channels."""
@@ -86,6 +106,9 @@ class Halve(nn.Module):
         y: Tensor = self.widen(self.reduce(x))
         return y
 
+    def write(self, graph: Graph, x: str, name: str) -> str:
+        return graph.conv(graph.conv(x, f"{name}.reduce", self.reduce), f"{name}.widen", self.widen)
+
 
 class Student(nn.Module):
     """Returns (features [N, pooled32 + pooled16], {8: map, 16: map, 32: map}), NCHW."""
@@ -93,6 +116,8 @@ class Student(nn.Module):
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         self.shape = shape
+        self.dims = shape.pooled32 + shape.pooled16
+        self.widths = {8: shape.widths[1], 16: shape.widths[2], 32: shape.widths[3]}
         self.stem = ConvNorm(3, shape.stem, 4, 2)
         before = (shape.stem, *shape.widths[:-1])
         self.halves = nn.ModuleList(Halve(a, b) for a, b in zip(before, shape.widths, strict=True))
@@ -112,3 +137,22 @@ class Student(nn.Module):
         deep = functional.relu(self.head32(maps[32])).mean((2, 3), dtype=torch.float32)
         middle = functional.relu(self.head16(maps[16])).mean((2, 3), dtype=torch.float32)
         return torch.cat([deep, middle], 1), {stride: maps[stride] for stride in (8, 16, 32)}
+
+    def write(self, graph: Graph) -> tuple[list[str], dict[int, str]]:
+        """Adds the network behind `image`; returns (pooled tensors, map of each stride)."""
+        x = graph.relu(graph.conv("image", "stem", self.stem))
+        maps = {}
+        for number, (halve, stage) in enumerate(zip(self.halves, self.stages, strict=True)):
+            assert isinstance(halve, Halve)
+            assert isinstance(stage, nn.Sequential)
+            x = halve.write(graph, x, f"halve{number}")
+            for index, block in enumerate(stage):
+                assert isinstance(block, Block)
+                x = block.write(graph, x, f"stage{number}.{index}")
+            maps[4 << number] = x
+        heads = ((32, "head32", self.head32), (16, "head16", self.head16))
+        pooled = [
+            graph.pooled(graph.relu(graph.conv(maps[stride], name, head)), name)
+            for stride, name, head in heads
+        ]
+        return pooled, {stride: maps[stride] for stride in (8, 16, 32)}

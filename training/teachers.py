@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.importer import Geometry, channels_last, import_onnx
+from training.importer import Geometry, channels_last, import_onnx, short_floats
 from training.recipe import Recipe, Target
 from training.seeds import on_host
 
@@ -87,14 +87,16 @@ class _Column:
 
 
 class _Teacher:
-    def __init__(self, folder: Path, file: str, targets: tuple[Target, ...], half: bool) -> None:
+    def __init__(
+        self, folder: Path, file: str, targets: tuple[Target, ...], dtype: torch.dtype
+    ) -> None:
         path = folder / file
         if not path.is_file():
             raise ValueError(f"no teacher {path}: pass the folder that holds it as --teachers")
         imported = import_onnx(path, [t.tensor for t in targets])
         self.file, self.targets = file, targets
         self.geometry = [imported.geometry[t.tensor] for t in targets]
-        self.dtype = torch.float16 if half else torch.float32
+        self.dtype = dtype
         self.module = imported.module
         self.mean, self.std = (
             torch.tensor(json.loads(imported.metadata[key])).view(1, 3, 1, 1)
@@ -112,7 +114,7 @@ class _Teacher:
 
 
 class TeacherSet:
-    """All teachers of a recipe on one device; float16 arithmetic on a GPU, float32 on a CPU."""
+    """All teachers of a recipe on one device, computing in its 16-bit numbers if it has any."""
 
     def __init__(
         self,
@@ -120,9 +122,9 @@ class TeacherSet:
         folder: Path,
         device: torch.device,
     ) -> None:
-        self.device = device
-        half = device.type == "cuda"
-        self.teachers = [_Teacher(folder, t.file, t.targets, half) for t in recipe.teachers]
+        self.device, self.folder = device, folder
+        dtype = short_floats(device)
+        self.teachers = [_Teacher(folder, t.file, t.targets, dtype) for t in recipe.teachers]
         for teacher in self.teachers:
             teacher.to(device)
         self.columns: list[_Column] = []

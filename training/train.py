@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from training import checkpoint, crops, drawn, pictures
 from training.export import export
 from training.objective import Look
-from training.recipe import PRINT_1, Recipe, View
+from training.recipe import RECIPES, Recipe, View
 from training.seeds import on_device, on_host
 from training.teachers import Targets, TeacherSet
 from training.trainer import Trainer
@@ -149,7 +149,7 @@ class Session:
             "step": self.trainer.step,
             "progress": self.progress,
             "seconds": round(self.seconds, 1),
-            "architecture": vars(self.recipe.student),
+            "architecture": asdict(self.recipe.student),
         }
         calibration = {f"teachers.{k}": v for k, v in self.teachers.state().items()}
         checkpoint.save(self.out, kept | calibration, record)
@@ -212,6 +212,7 @@ def run(
 ) -> Session:
     """One piece from start to export; `folders` are data, teachers and out."""
     arithmetic(fast=fast)
+    out = folders[2]
     session = Session(recipe, *folders)
     if resume is None:
         session.calibrate()
@@ -225,7 +226,9 @@ def run(
         held_out=session.judge(),
     )
     session.train(limits)
-    session.say(event="exported", **export(session.out, session.out / "scene_print_1.onnx"))
+    session.say(
+        event="exported", **export(out, out / f"scene_print_{recipe.student.revision}.onnx")
+    )
     return session
 
 
@@ -241,11 +244,13 @@ def main() -> None:
     parser.add_argument("--total-rounds", type=int, help="length of the schedule, not by the clock")
     parser.add_argument("--resume", type=Path, help="folder with a checkpoint")
     parser.add_argument("--fast", action="store_true", help="give up equal bytes for speed")
-    parser.add_argument("--seed", type=int, default=PRINT_1.seed)
+    parser.add_argument("--recipe", choices=RECIPES, default="scratch", help="see recipe.py")
+    parser.add_argument("--seed", type=int, help="default: the recipe's")
     args = parser.parse_args()
+    recipe = RECIPES[args.recipe]
     limits = Limits(began, args.minutes, args.pieces_after, args.rounds, args.total_rounds)
     run(
-        replace(PRINT_1, seed=args.seed),
+        recipe if args.seed is None else replace(recipe, seed=args.seed),
         (args.data, args.teachers, args.out),
         limits,
         resume=args.resume,

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.importer import channels_last
+from training.importer import channels_last, short_floats
+from training.mobile import Mobile
+from training.networks import network
 from training.objective import Look, Objective
 from training.recipe import MEAN, STD, Recipe
 from training.seeds import seed_of
-from training.student import Student
 from training.teachers import Targets, TeacherSet
 
 
@@ -32,23 +33,29 @@ class Trainer:
     def __init__(self, recipe: Recipe, teachers: TeacherSet) -> None:
         device = teachers.device
         self.recipe, self.device = recipe, device
+        self.short = short_floats(device) != torch.float32
         torch.manual_seed(seed_of(recipe.seed, "weights"))
-        self.student = Student(recipe.student)
-        self.objective = Objective(recipe, teachers).to(device)
+        self.student = network(recipe.student)
+        if isinstance(self.student, Mobile):
+            self.student.inherit(teachers.folder)
+        self.objective = Objective(recipe, teachers, self.student).to(device)
         channels_last(self.student, device, torch.float32)
         self.average = copy.deepcopy(self.student).requires_grad_(False)
-        self.parameters = [*self.student.parameters(), *self.objective.parameters()]
+        every = [*self.student.parameters(), *self.objective.parameters()]
+        self.parameters = [p for p in every if p.requires_grad]
         fused = device.type == "cuda"
         groups = []
         objective = self.objective
         shares = (
-            (self.student, 1.0),
+            (self.student, recipe.student.rate),
             (objective.maps, 1.0),
             (objective.pooled, recipe.adapter_rate),
         )
         for module, share in shares:
             for vectors, decay in ((False, recipe.weight_decay), (True, 0.0)):
-                chosen = [p for p in module.parameters() if (p.ndim < 2) == vectors]
+                chosen = [
+                    p for p in module.parameters() if p.requires_grad and (p.ndim < 2) == vectors
+                ]
                 groups.append({"params": chosen, "weight_decay": decay, "share": share})
         self.optimiser = torch.optim.AdamW(
             groups,
@@ -93,7 +100,7 @@ class Trainer:
         image = normalised(crops, look.size)
         if look.mirrored:
             image = image.flip(3)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.short):
             features, maps = network(image)
         pooled, total = self.objective(
             features.float(), {s: m.float() for s, m in maps.items()}, targets, look

@@ -215,6 +215,21 @@ def test_same_seed_same_bytes_and_stopping_changes_nothing(folder: Path, tmp_pat
     assert files(tmp_path / "half") != files(other.out)
 
 
+@pytest.mark.long
+def test_a_hundred_steps_from_one_checkpoint_give_the_same_bytes(
+    folder: Path, tmp_path: Path
+) -> None:
+    def train_on(out: str, rounds: int, resume: Path | None = None) -> train.Session:
+        folders = (folder / "pictures", folder / "teachers", tmp_path / out)
+        limits = train.Limits(rounds=rounds, total_rounds=24)
+        return train.run(smoke.TINY, folders, limits, resume=resume)
+
+    begun = train_on("begun", 3)
+    first, second = (train_on(name, 21, begun.out) for name in ("first", "second"))
+    assert first.trainer.step - begun.trainer.step >= 100
+    assert files(first.out) == files(second.out)
+
+
 def test_training_lowers_the_loss(folder: Path, tmp_path: Path) -> None:
     smoke.piece(folder, tmp_path / "learning", 6)
     smoke.piece(folder, tmp_path / "still", 6, learning_rate=0.0)

@@ -16,7 +16,6 @@ from silverprint.data.rule import PictureRule
 from silverprint.data.source import StrPath
 from silverprint.errors import ExportError, InvalidDataError
 from silverprint.export.coreml.execute import prepare
-from silverprint.export.coreml.library import quiet, require
 from silverprint.export.coreml.reader import SavedModel, read_model
 from silverprint.features.augmentation import SeededView
 from silverprint.features.extraction import FloatMatrix
@@ -67,13 +66,11 @@ class CoreMLClassifier(AnsweringClassifier):
         """Read the file.
 
         Raises:
-            InvalidDataError: it is missing, damaged, or no classifier written by silverprint.
-            ExportError: coremltools is not installed.
+            InvalidDataError: it is missing, damaged, or no classifier written by silverprint, or
+                coremltools is not installed.
         """
-        require()
         try:
-            with quiet():
-                self._saved = read_model(Path(path))
+            self._saved = read_model(Path(path))
         except ExportError as error:
             raise InvalidDataError(path, str(error)) from error
         texts = self._saved.spec.description.metadata.userDefined

@@ -17,8 +17,8 @@ def load(path: StrPath) -> AnsweringClassifier:
     Of a Core ML file it is a `CoreMLClassifier`, which answers and is evaluated alike.
 
     Raises:
-        InvalidDataError: the file is missing, damaged, or not written by silverprint.
-        ExportError: a Core ML file, where coremltools is not installed.
+        InvalidDataError: the file is missing, damaged, or not written by silverprint; or it is a
+            Core ML file and coremltools is not installed.
     """
     if Path(path).suffix in CORE_ML:
         from silverprint.classifier.core_ml_classifier import CoreMLClassifier

@@ -87,6 +87,10 @@ class SavedModel:
     spec: Any
     weights: bytes = b""
 
+    def __reduce__(self) -> Any:
+        # coremltools' protobuf classes cannot be found again by their names.
+        return _restored, (self.path, self.spec.SerializeToString(), self.weights)
+
 
 def read_model(path: str | os.PathLike[str]) -> SavedModel:
     """Read an ``.mlpackage`` folder or an ``.mlmodel`` file as it is on disk.
@@ -107,6 +111,10 @@ def read_model(path: str | os.PathLike[str]) -> SavedModel:
         raise ExportError(f"{path} has no readable manifest: {error}") from error
     except OSError as error:
         raise ExportError(f"{path} cannot be read: {error.strerror or error}") from error
+    return SavedModel(path, _parse(path, content), weights)
+
+
+def _restored(path: Path, content: bytes, weights: bytes) -> SavedModel:
     return SavedModel(path, _parse(path, content), weights)
 
 

@@ -488,6 +488,18 @@ class TestExport:
             assert run("export", backbone, "-o", tmp_path / "M.mlpackage", *option)[0] == USAGE
         assert not list(tmp_path.iterdir())
 
+    def test_a_file_of_labels(self, run: Run, tmp_path: Path, shared_data: Path) -> None:
+        from silverprint.cli.export import _lines
+
+        path = tmp_path / "labels.txt"
+        path.write_bytes(b"\xef\xbb\xbfcat\r\ndog \r\n\r\n")
+        assert _lines(path) == ["cat", "dog"]
+        path.write_text("cat\n\ndog\n")
+        backbone = shared_data / "weights" / "squeezenet11.onnx"
+        status, _, err = run("export", backbone, "--labels", path, "-o", tmp_path / "M.mlmodel")
+        assert status == BAD_DATA
+        assert "line 2 is empty" in err
+
     def test_a_backbone_of_another_origin(
         self, run: Run, tmp_path: Path, shared_data: Path
     ) -> None:

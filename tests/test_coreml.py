@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,37 @@ def test_a_file_that_fails_its_proof_leaves_the_old_one(
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+def test_an_interrupt_waits_for_the_translation(
+    model: sp.ImageClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped midway, coremltools would fail every later one."""
+    from silverprint.export.coreml import package
+
+    translate, ended = package.to_program, []
+
+    def interrupted(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        program = translate(*arguments)
+        ended.append(program)
+        return program
+
+    with monkeypatch.context() as patch:
+        patch.setattr(package, "to_program", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.write(tmp_path / "Colours.mlmodel")
+    assert len(ended) == 1
+    assert list(tmp_path.iterdir()) == []
+    model.write(tmp_path / "Colours.mlmodel")
+
+
 def test_options_are_for_core_ml(model: sp.ImageClassifier, tmp_path: Path) -> None:
     with pytest.raises(sp.ExportError, match="are for"):
         model.write(tmp_path / "Colours.onnx", options=sp.coreml.ExportOptions())
     with pytest.raises(sp.InvalidDataError):
         model.write(tmp_path / "Colours.mlmodel", pictures=[tmp_path / "missing.jpg"])
+    for one in ("a.jpg", b"...", 3, np.zeros((8, 8, 3), np.uint8)):
+        with pytest.raises(sp.InvalidParameterError, match="a list of pictures"):
+            model.write(tmp_path / "Colours.mlmodel", pictures=one)  # type: ignore[arg-type]
     with pytest.raises(sp.InvalidParameterError, match="at least one"):
         model.write(tmp_path / "Colours.mlmodel", pictures=[])
     assert list(tmp_path.iterdir()) == []
@@ -174,15 +201,42 @@ class TestExport:
         path = tmp_path / "Colours.onnx"
         model.write(path)
         assert isinstance(sp.coreml.export(path).proof, sp.coreml.Proof)
-        for name, value in (("labels", ["a"]), ("size", (8, 8)), ("mean", (0, 0, 0))):
+        for name, value in (("labels", ["a"]), ("size", (8, 8)), ("crop_and_scale", "scale_fit")):
             given: dict[str, Any] = {name: value}
             with pytest.raises(sp.InvalidParameterError, match=name):
                 sp.coreml.export(path, **given)
+
+    @pytest.mark.parametrize("labels", ["abc", {"a", "b"}, {"a": 1}, [], [1, 2], 5])
+    def test_labels_are_a_list_of_texts(self, tmp_path: Path, labels: Any) -> None:
+        path = saved(backbone(), tmp_path / "own.onnx")
+        with pytest.raises(sp.InvalidParameterError, match="in the order of the scores"):
+            sp.coreml.export(path, labels=labels, **PLAIN)
+
+    @pytest.mark.parametrize(
+        "value", [[1e39] * 3, [1e-46] * 3, [1, 2], 1, ["a"] * 3, [10**400] * 3]
+    )
+    def test_normalisation_is_three_numbers(self, tmp_path: Path, value: Any) -> None:
+        path = saved(backbone(), tmp_path / "own.onnx")
+        with pytest.raises(sp.ExportError, match="three positive numbers"):
+            sp.coreml.export(path, mean=(0, 0, 0), std=value)
+
+    @pytest.mark.parametrize("name", ["options", "metadata"])
+    def test_records_are_records(
+        self, model: sp.ImageClassifier, tmp_path: Path, name: str
+    ) -> None:
+        given: dict[str, Any] = {name: {"weights": 8}}
+        with pytest.raises(sp.InvalidParameterError, match=name):
+            model.write(tmp_path / "Own.mlmodel", **given)
+        path = saved(backbone(), tmp_path / "own.onnx")
+        with pytest.raises(sp.InvalidParameterError, match=name):
+            sp.coreml.export(path, **given, **PLAIN)
 
     def test_scores_are_those_of_labels(self, tmp_path: Path) -> None:
         path = saved(backbone(), tmp_path / "own.onnx")
         with pytest.raises(sp.InvalidParameterError, match="labels beside it"):
             sp.coreml.export(path, scores="logits", **PLAIN)
+        with pytest.raises(sp.ExportError, match="logits or probabilities"):
+            sp.coreml.export(path, labels=["a"], scores="logit", **PLAIN)
         with pytest.raises(sp.InvalidParameterError, match="one tensor"):
             sp.coreml.export(path, labels=["a"], outputs=["map", "flat"], **PLAIN)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ def export(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     channel_order: Layout | None = None,
-    crop_and_scale: str = "center_crop",
+    crop_and_scale: str | None = None,
 ) -> PackageSummary:
     """Write an ONNX model as a Core ML file and prove it.
 
@@ -72,7 +72,8 @@ def export(
         size: (height, width) in pixels, where the model leaves it free.
         mean, std: (x - mean) / std on the 0..255 scale for red, green and blue.
         channel_order: "RGB" or "BGR", as the network expects; None: as its metadata says, or RGB.
-        crop_and_scale: "center_crop", "scale_fill" or "scale_fit", written as the picture rule.
+        crop_and_scale: "center_crop", "scale_fill" or "scale_fit", written as the picture rule;
+            None: "center_crop".
 
     Returns:
         Size, oldest system, Swift lines and the proof.
@@ -84,6 +85,12 @@ def export(
         InvalidDataError: a picture cannot be read.
         InvalidParameterError: of a model of silverprint something is asked for that it settles.
     """
+    if not isinstance(options, ExportOptions | None):
+        raise InvalidParameterError("options", options, "sp.coreml.ExportOptions(...)")
+    if not isinstance(metadata, ModelMetadata | None):
+        raise InvalidParameterError("metadata", metadata, "sp.ModelMetadata(...)")
+    if labels is not None:
+        labels = _checked(labels)
     source = Path(model)
     target = source.with_suffix(".mlpackage") if path is None else Path(path)
     chosen = options or ExportOptions()
@@ -95,6 +102,7 @@ def export(
         "mean": mean,
         "std": std,
         "channel_order": channel_order,
+        "crop_and_scale": crop_and_scale,
     }
     if is_classifier(source):
         for name, value in foreign.items():
@@ -113,7 +121,7 @@ def export(
             raise InvalidParameterError("outputs", outputs, "one tensor, that of the scores")
         output = None if outputs is None else outputs[0]
         adopted = adopt_classifier(source, output=output, scores=scores, **given)
-    rule = PictureRule(adopted.height, adopted.width, crop_and_scale)
+    rule = PictureRule(adopted.height, adopted.width, crop_and_scale or "center_crop")
     tensors = drawn(rule) if pictures is None else tensors_of(pictures, rule)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     about: dict[str, Any] = {
@@ -131,6 +139,14 @@ def export(
     if labels is None:
         return write_backbone(adopted.graph, target, prove=proof, **about)
     return write_classifier(adopted.graph, target, labels=labels, prove=proof, **about)
+
+
+def _checked(labels: object) -> list[str]:
+    ordered = isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Set | Mapping)
+    found = list(labels) if ordered else []  # type: ignore[call-overload]
+    if not found or not all(isinstance(label, str) for label in found):
+        raise InvalidParameterError("labels", labels, "a list of texts, in the order of the scores")
+    return found
 
 
 def verify(

@@ -273,13 +273,18 @@ class ImageClassifier(AnsweringClassifier):
             ExportError: another ending, a place that cannot be written, no Core ML here, or a file
                 that does not compute what the model does.
             InvalidDataError: one of `pictures` cannot be read.
+            InvalidParameterError: metadata, options or pictures are something else.
         """
+        if not isinstance(metadata, ModelMetadata | None):
+            raise InvalidParameterError("metadata", metadata, "sp.ModelMetadata(...)")
         record = self.record if metadata is None else replace(self.record, metadata=metadata)
         suffix = Path(path).suffix
         if suffix in (".mlpackage", ".mlmodel"):
             from silverprint.classifier.core_ml import write_core_ml
             from silverprint.export.coreml import ExportOptions
 
+            if not isinstance(options, ExportOptions | None):
+                raise InvalidParameterError("options", options, "sp.coreml.ExportOptions(...)")
             return write_core_ml(
                 self._model,
                 record,

@@ -52,8 +52,8 @@ def export(
         str | None, typer.Option(help="RGB or BGR, as such a model expects.")
     ] = None,
     crop_and_scale: Annotated[
-        str, typer.Option(help="center_crop, scale_fill or scale_fit, of such a model.")
-    ] = "center_crop",
+        str | None, typer.Option(help="center_crop, scale_fill or scale_fit, of such a model.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Turn an .onnx model into a Core ML file, and prove that it computes the same."""
@@ -97,9 +97,13 @@ def _lines(path: Path) -> list[str]:
     from silverprint.errors import InvalidDataError
 
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidDataError(path, f"cannot be read as text: {error}") from error
+    lines = [line.strip() for line in text.rstrip().split("\n")]
+    if "" in lines:
+        raise InvalidDataError(path, f"line {lines.index('') + 1} is empty; a label stands on each")
+    return lines
 
 
 def _numbers(name: str, text: str, kind: Any, separator: str = ",") -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,11 @@ def adopt_classifier(
     """
     from onnx import TensorProto, helper
 
+    if scores not in (None, *get_args(Scores)):
+        known = get_args(Scores)
+        raise ExportError(
+            f"scores={scores!r}: expected {' or '.join(known)}{nearest(scores, known)}"
+        )
     model = graphs.load(Path(path))
     _choose(model.graph, path, None if output is None else [output])
     del model.graph.output[1:]
@@ -197,8 +202,11 @@ def _size(
     stated: str,
 ) -> tuple[int, int]:
     """(height, width) from the graph, the caller or the metadata, in this order."""
-    if given is not None and (len(given) != 2 or not all(type(side) is int for side in given)):
-        raise ExportError(f"{path}: size={given!r}: expected (height, width) in pixels")
+    if given is not None:
+        pair = isinstance(given, Sequence) and len(given) == 2
+        if not pair or not all(type(side) is int for side in given):
+            raise ExportError(f"{path}: size={given!r}: expected (height, width) in pixels")
+        given = (given[0], given[1])
     wanted = given or ((int(stated),) * 2 if stated.isdigit() else (None, None))
     height, width = fixed[0] or wanted[0], fixed[1] or wanted[1]
     if height is None or width is None:
@@ -217,12 +225,16 @@ def _three(path: object, name: str, values: Sequence[float] | None) -> npt.NDArr
             f"{path}: its metadata does not say {name}; pass mean= and std= on the 0..255 scale, "
             "or mean=(0, 0, 0), std=(1, 1, 1) for a graph that normalises itself"
         )
-    numbers = all(isinstance(value, (int, float)) for value in values)
-    good = len(values) == 3 and numbers and bool(np.isfinite(list(values)).all())
-    if not good or (name == "std" and min(values) <= 0):
+    try:
+        with np.errstate(over="ignore"):
+            found = np.asarray(values, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        found = np.full(3, np.nan, np.float32)
+    good = found.shape == (3,) and bool(np.isfinite(found).all())
+    if not good or (name == "std" and not (found > 0).all()):
         positive = "positive " if name == "std" else ""
         raise ExportError(f"{path}: {name}={values!r}: expected three {positive}numbers")
-    return np.asarray(values, np.float32).reshape(1, 3, 1, 1)
+    return found.reshape(1, 3, 1, 1)
 
 
 def _choose(body: onnx.GraphProto, path: object, outputs: Sequence[str] | None) -> None:

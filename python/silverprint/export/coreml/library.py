@@ -8,14 +8,17 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 from silverprint.errors import ExportError
+
+Result = TypeVar("Result")
 
 RELEASES = {"coremltools": ((9, 0), (10, 0)), "onnx2coreml": ((1, 1), (1, 2))}
 """First release of each that is known to work, and the first that is not."""
@@ -84,6 +87,15 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
             for (module, bar), original in zip(bars, shown, strict=True):
                 setattr(module, bar, original)
+
+
+def uninterrupted(work: Callable[[], Result]) -> Result:
+    """What `work` gives; a Ctrl-C meanwhile is raised when it has ended.
+
+    Stopped midway, coremltools keeps scopes and symbols that fail every later translation.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="silverprint-coreml") as pool:
+        return pool.submit(work).result()
 
 
 def _installed(name: str) -> bool:

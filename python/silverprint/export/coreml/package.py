@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from silverprint.export.coreml.describe import (
 )
 from silverprint.export.coreml.folder import complete, serialized, weights_folder
 from silverprint.export.coreml.graph.prepare import prepare
-from silverprint.export.coreml.library import quiet, require
+from silverprint.export.coreml.library import quiet, require, uninterrupted
 from silverprint.export.coreml.names import IMAGE, PROBABILITIES
 from silverprint.export.coreml.options import ExportOptions, Format, format_of
 from silverprint.export.coreml.translate.mlprogram import to_ml_program
@@ -165,7 +166,7 @@ class _Order:
         size = (rule["height"], rule["width"])
         replace = replace_folder if form == "mlprogram" else replace_file
         with replace(path) as temporary:
-            spec = self._translated(form, size, temporary)
+            spec = uninterrupted(partial(self._translated, form, size, temporary))
             describe(spec, rule, metadata, details)
             if form == "mlprogram":
                 complete(temporary, spec)

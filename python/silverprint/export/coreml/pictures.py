@@ -12,6 +12,7 @@ from silverprint import _core
 from silverprint.data.decode import decode
 from silverprint.data.rule import PictureRule
 from silverprint.errors import InvalidDataError, InvalidParameterError
+from silverprint.features.extraction import as_pictures
 
 if TYPE_CHECKING:
     from silverprint.data.decode import Picture
@@ -38,9 +39,10 @@ def tensors_of(pictures: Sequence[Picture], rule: PictureRule) -> list[Tensor]:
 
     Raises:
         InvalidDataError: one of them cannot be read.
-        InvalidParameterError: there is none.
+        InvalidParameterError: there is none, or no list of pictures.
     """
-    if not len(pictures):
+    pictures = as_pictures("pictures", pictures)
+    if not pictures:
         raise InvalidParameterError("pictures", pictures, "at least one picture")
     places = np.linspace(0, len(pictures) - 1, min(COUNT, len(pictures))).astype(int)
     return [tensor_of(pictures[place], rule) for place in places.tolist()]

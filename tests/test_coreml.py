@@ -119,10 +119,14 @@ def test_an_interrupt_waits_for_the_translation(
         ended.append(program)
         return program
 
-    with monkeypatch.context() as patch:
-        patch.setattr(package, "to_program", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            model.write(tmp_path / "Colours.mlmodel")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(package, "to_program", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                model.write(tmp_path / "Colours.mlmodel")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(ended) == 1
     assert list(tmp_path.iterdir()) == []
     model.write(tmp_path / "Colours.mlmodel")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,10 @@ METHODS = {
 @pytest.fixture(scope="module")
 def native_writer() -> Any:
     """coremltools' own writer, the source of what is right here."""
-    found = pytest.importorskip("coremltools.libmilstoragepython", exc_type=ImportError)
+    try:
+        found = import_module("coremltools.libmilstoragepython")
+    except ImportError as error:
+        pytest.skip(f"coremltools has no native writer here: {error}")
     return found._BlobStorageWriter
 
 

@@ -145,7 +145,7 @@ def test_eight_bits_are_steps_of_a_scale_for_each_channel() -> None:
         ([1.0, 2.0], [1.0, 2.0], None),
         (2.0, [2.0, 2.0], None),
         ([0.0], [-0.0], None),
-        ([1.0, 2.0], [1.0, np.nextafter(np.float32(2), 3)], "at [1] is 2.0"),
+        ([1.0, 2.0], [1.0, np.nextafter(np.float32(2), np.float32(3))], "at [1] is 2.0"),
         ([1.0, np.nan], [1.0, 2.0], "1 of 2 numbers differ"),
         ([1.0, 2.0, 3.0], [1.0, 2.0], "has the shape [3]"),
     ],

@@ -308,6 +308,7 @@ def test_a_model_file_has_no_weights_beside_it(saved: SavedModel, tmp_path: Path
     assert found.spec == saved.spec
 
 
+@needs_coreml
 @pytest.mark.parametrize("content", [b"", b"\xff", b"not a model"])
 def test_a_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "Model.mlmodel"

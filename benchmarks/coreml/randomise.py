@@ -18,12 +18,13 @@ _BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 def pictures(count: int, size: int, generator: torch.Generator) -> Tensor:
-    """Normalised pictures with large and small features, float32 (count, 3, size, size)."""
-    found = torch.zeros(count, 3, size, size)
+    """Normalised pictures, float32 (count, 3, size, size): some soft, some busy, of any colour."""
+    found = torch.randn(count, 3, 1, 1, generator=generator).expand(-1, -1, size, size).clone()
     for side in (4, 16, 64, size):
-        noise = torch.randn(count, 3, side, side, generator=generator)
+        amounts = torch.rand(count, 1, 1, 1, generator=generator)
+        noise = amounts * torch.randn(count, 3, side, side, generator=generator)
         found += nn.functional.interpolate(noise, size=(size, size), mode="bilinear")
-    return found / 2
+    return found
 
 
 @torch.no_grad()
@@ -53,12 +54,13 @@ def randomise(model: nn.Module, size: int, classes: int, generator: torch.Genera
     def measure(norm: _BatchNorm, inputs: tuple[Tensor]) -> None:
         others = [axis for axis in range(inputs[0].dim()) if axis != 1]
         mean, variance = inputs[0].mean(others), inputs[0].var(others, correction=0)
+        variance = variance.clamp(min=0.1 * float(variance.mean()))
         noise = torch.randn(mean.shape, generator=generator)
         norm.running_mean.copy_(mean + 0.1 * noise * variance.sqrt())
         norm.running_var.copy_(variance * (0.8 + 0.4 * torch.rand(mean.shape, generator=generator)))
 
     hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
-    spread = model(pictures(4, size, generator)).std(dim=1).mean()
+    spread = model(pictures(8, size, generator)).std(dim=1).mean()
     for hook in hooks:
         hook.remove()
     for module in model.modules():

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-CLASSES = 100
+CLASSES = 101
+"""A prime: no other layer has as many channels."""
 
 Exporter = Literal["script", "dynamo"]
 """torch's exporter by TorchScript tracing, and the one by torch.export."""

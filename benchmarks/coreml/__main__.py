@@ -74,9 +74,9 @@ def ours(
 def side_by_side(
     chosen: list[Subject], pictures: measure.Pictures, work: Path, python: str
 ) -> list[tuple[Subject, peers.Outcomes]]:
-    """Every subject by every tool, as ML Programs."""
+    """One file of each network by every tool, as ML Programs."""
     results = []
-    for subject in chosen:
+    for subject in {one.name: one for one in reversed(chosen)}.values():
         expected = measure.expected(subject, pictures)
         outcomes: peers.Outcomes = {}
         for tool in peers.TOOLS:

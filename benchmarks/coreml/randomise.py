@@ -14,6 +14,9 @@ from torch import Tensor, nn
 _SPREAD = 2.0
 """Standard deviation of the logits of a picture."""
 
+_BRANCH = 0.2
+"""Size of scales that begin at zero: those of branches beside a path that leads through."""
+
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
@@ -32,9 +35,10 @@ def randomise(model: nn.Module, size: int, classes: int, generator: torch.Genera
     """Change the parameters and statistics of `model` in place; it is in evaluation mode after.
 
     Every parameter of one dimension and every one whose numbers are all equal is drawn anew:
-    scales in 0.5 to 1.5, all others normal of 0.1; biases of batch normalisations around 0.5, so
-    that more passes than is cut off. Batch normalisations get the statistics of random pictures,
-    each changed a little. The classifier is scaled to logits that softmax can tell apart.
+    scales in 0.5 to 1.5, a fifth of that where they begin at zero, all others normal of 0.1;
+    biases of batch normalisations around 0.5, so that more passes than is cut off. Batch
+    normalisations get the statistics of random pictures, each changed a little. The classifier is
+    scaled to logits that softmax can tell apart.
     """
     model.eval()
     norms = [one for one in model.modules() if isinstance(one, _BatchNorm)]
@@ -47,7 +51,8 @@ def randomise(model: nn.Module, size: int, classes: int, generator: torch.Genera
         if id(parameter) in shifts:
             parameter.copy_(0.5 + 0.3 * noise)
         elif name.endswith(("weight", "gamma")) or (constant and parameter.flatten()[0] != 0):
-            parameter.copy_(0.5 + torch.rand(parameter.shape, generator=generator))
+            scale = _BRANCH if constant and parameter.flatten()[0] == 0 else 1.0
+            parameter.copy_(scale * (0.5 + torch.rand(parameter.shape, generator=generator)))
         else:
             parameter.copy_(0.1 * noise)
 

@@ -25,8 +25,9 @@ from silverprint.export.coreml import (
 )
 from silverprint.export.coreml.proof import Expected, prove
 from support.coreml_copies import BASES, MODEL, WEIGHTS, Copy
-from support.coreml_faults import FAULTS, READING, Fault, page, planted, rows
+from support.coreml_faults import READING, page, planted, rows
 from support.coreml_networks import pictures
+from support.coreml_planting import FAULTS, Fault
 
 pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
 
@@ -65,10 +66,10 @@ def test_a_planted_fault_is_found(
     files: dict[str, Path], found: dict[str, dict[str, str]], tmp_path: Path, one: Fault
 ) -> None:
     assert found[one.id]
-    base = BASES[one.base]
+    base, path = BASES[one.base], planted(files, one, tmp_path)
     with pytest.raises(ExportError) as raised:
-        prove(planted(files, one, tmp_path), base.network(), pictures(), expected=base.expected)
-    assert str(raised.value) in found[one.id].values()
+        prove(path, base.network(), pictures(), expected=base.expected)
+    assert str(raised.value).replace(str(path), path.name) in found[one.id].values()
 
 
 @pytest.mark.skipif(not PAGE.parent.is_dir(), reason="needs the source tree")
@@ -107,6 +108,31 @@ def test_tolerance_alone_would_let_faults_pass(found: dict[str, dict[str, str]])
     assert "vit float16: GELU by tanh" in alone
     assert "vit: epsilon of a layer norm 1e-6 as 1e-5" in alone
     assert "cnn float16: padding counted in averages" in alone
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("cnn: a newer specification version", "the specification version 7 instead of 6"),
+        ("cnn .mlmodel: a newer specification version", "the specification version 5 instead of 4"),
+        ("cnn: a model that devices train", "isUpdatable True instead of False"),
+        ("cnn: an input for training", "inputs for training ['image'] instead of []"),
+        ("cnn: an image that may be left out", "optional inputs or outputs ['image'] instead"),
+        ("cnn: several functions described", "a model of several functions (other)"),
+        ("cnn: a second function", "the functions ['main', 'other'] instead of one"),
+        ("cnn: a block for another operator set", "operator sets ['CoreML5', 'CoreML7'] instead"),
+        ("cnn: another version of the program", "the version 2, of which only 1 is known"),
+        ("cnn: the image as float16", "takes 'image' as float16 [1, 3, 24, 32], the description"),
+        ("cnn: a result of no type", "'block1' of the saved file (conv) is declared as nothing"),
+        ("cnn: a result that is a tuple", "(conv) is declared as tupleType, no tensor"),
+        ("cnn: a result as float16", "(conv) is declared as float16 and gives float32"),
+        ("cnn: a result of any size", "(conv) is declared as float32 [1, 0, "),
+    ],
+)
+def test_the_error_says_what_is_wrong(
+    found: dict[str, dict[str, str]], fault: str, message: str
+) -> None:
+    assert any(message in text for text in found[fault].values())
 
 
 def test_a_damaged_file_is_not_read(found: dict[str, dict[str, str]]) -> None:

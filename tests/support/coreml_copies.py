@@ -73,6 +73,7 @@ BASES = {
     "vit": Base(".mlpackage", transformer, _F32),
     "vit float16": Base(".mlpackage", transformer, _F16),
     "vit 8 bits": Base(".mlpackage", transformer, ExportOptions(weights=8)),
+    "vit 8 bits iOS18": Base(".mlpackage", transformer, ExportOptions(weights=8, target="iOS18")),
     "vit .mlmodel": Base(".mlmodel", transformer, _F32),
     "vit .mlmodel 8 bits": Base(
         ".mlmodel", transformer, ExportOptions(precision="float32", weights=8)
@@ -116,9 +117,12 @@ class Copy:
     # ML Programs
 
     @property
+    def main(self) -> Any:
+        return self.spec.mlProgram.functions["main"]
+
+    @property
     def block(self) -> Any:
-        main = self.spec.mlProgram.functions["main"]
-        return main.block_specializations[main.opset]
+        return self.main.block_specializations[self.main.opset]
 
     def operations(self, kind: str) -> list[Any]:
         return [one for one in self.block.operations if one.type == kind]

@@ -8,8 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,48 +16,23 @@ from typing import Any
 import numpy as np
 
 from silverprint.errors import ExportError
+from silverprint.export.coreml.proof.declared import check_declared
 from silverprint.export.coreml.proof.description import check_description
+from silverprint.export.coreml.proof.form import check_form
 from silverprint.export.coreml.proof.numbers import execute_all
 from silverprint.export.coreml.proof.oracle import Oracle
 from silverprint.export.coreml.proof.structure import compare_structure
 from silverprint.export.coreml.proof.subject import subject_of
 from silverprint.export.coreml.reader import read_model
+from support import coreml_form_faults  # noqa: F401 - registers its faults
 from support.coreml_copies import BASES, Base, Copy, write_detector
 from support.coreml_networks import detector, pictures
+from support.coreml_planting import FAULTS, Fault, fault
 
 Array = np.ndarray[Any, Any]
 
 READING = "reading"
 """Stands for the reader, which refuses a damaged file before any check."""
-
-
-Change = Callable[[Copy], None]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`what` is changed, by `change`, in a copy of the file `base`."""
-
-    what: str
-    base: str
-    change: Change
-
-    @property
-    def id(self) -> str:
-        return f"{self.base}: {self.what}"
-
-
-FAULTS: list[Fault] = []
-
-
-def fault(what: str, *bases: str) -> Callable[[Change], Change]:
-    """Registers a change of copies of each of `bases`."""
-
-    def register(change: Change) -> Change:
-        FAULTS.extend(Fault(what, base, change) for base in bases)
-        return change
-
-    return register
 
 
 # The description
@@ -269,7 +243,10 @@ def _(copy: Copy) -> None:
     copy.layers("mvn")[0].epsilon = 1e-5
 
 
-@fault("one step of an 8-bit weight", "vit 8 bits")
+_EIGHT_BITS = ("vit 8 bits", "vit 8 bits iOS18")
+
+
+@fault("one step of an 8-bit weight", *_EIGHT_BITS)
 def _(copy: Copy) -> None:
     _, start = _quantised(copy)
     copy.weights[start] = (copy.weights[start] + 1) % 256
@@ -281,18 +258,38 @@ def _(copy: Copy) -> None:
     operation.attributes["zero_point"].immediateValue.tensor.bytes.values = b"\x01"
 
 
-def _quantised(copy: Copy) -> tuple[Any, int]:
-    operation = copy.operations("constexpr_affine_dequantize")[0]
-    offset = operation.attributes["quantized_data"].blobFileValue.offset
-    return operation, struct.unpack_from("<IIQQ", copy.weights, offset)[3]
-
-
-@fault("the scale of an 8-bit weight", "vit 8 bits")
+@fault("an offset of an 8-bit weight", "vit 8 bits iOS18")
 def _(copy: Copy) -> None:
     operation, _ = _quantised(copy)
-    offset = operation.attributes["scale"].blobFileValue.offset
-    start = struct.unpack_from("<IIQQ", copy.weights, offset)[3]
-    copy.weights[start] ^= 1
+    inputs = operation.inputs
+    inputs["offset"].CopyFrom(inputs["scale"])
+    offset = inputs["offset"].arguments[0].value
+    count = inputs["scale"].arguments[0].value.type.tensorType.dimensions[0].constant.size
+    offset.type.tensorType.dataType = 21  # MIL_pb2.DataType: int8
+    offset.ClearField("blobFileValue")
+    offset.immediateValue.tensor.bytes.values = b"\x01" * count
+
+
+def _quantised(copy: Copy) -> tuple[Any, int]:
+    """The first weight of 8 bits, and where its numbers begin in weight.bin."""
+    operation = next(one for one in copy.block.operations if one.type.startswith("constexpr_"))
+    old = "quantized_data" in operation.attributes
+    return operation, _start(copy, operation, "quantized_data" if old else "data")
+
+
+def _start(copy: Copy, operation: Any, parameter: str) -> int:
+    """Up to iOS 17 what a compressed weight is made of are attributes, then inputs."""
+    if parameter in operation.attributes:
+        value = operation.attributes[parameter]
+    else:
+        value = operation.inputs[parameter].arguments[0].value
+    return int(struct.unpack_from("<IIQQ", copy.weights, value.blobFileValue.offset)[3])
+
+
+@fault("the scale of an 8-bit weight", *_EIGHT_BITS)
+def _(copy: Copy) -> None:
+    operation, _ = _quantised(copy)
+    copy.weights[_start(copy, operation, "scale")] ^= 1
 
 
 @fault("one step of an 8-bit weight", "vit .mlmodel 8 bits")
@@ -525,9 +522,12 @@ def findings(path: Path, base: Base) -> dict[str, str]:
     try:
         saved = read_model(path)
     except ExportError as error:
-        return {READING: str(error)}
+        return {READING: str(error).replace(str(path), path.name)}
     reference, expected = base.network(), base.expected
     kind = "int8" if base.options.weights else base.options.precision
+
+    def declared() -> None:
+        check_declared(subject_of(saved, reference, expected).network)
 
     def structure() -> None:
         subject = subject_of(saved, reference, expected)
@@ -538,12 +538,18 @@ def findings(path: Path, base: Base) -> dict[str, str]:
         oracle = Oracle(reference, subject.size, subject.answers.wanted)
         execute_all(subject.network, oracle, pictures(), subject.answers, kind)
 
-    found = {}
-    for check in (lambda: check_description(saved, expected), structure, execution):
+    def form() -> None:
+        check_form(saved.spec, own=True)
+
+    def description() -> None:
+        check_description(saved, expected)
+
+    found: dict[str, str] = {}
+    for check in (form, description, declared, structure, execution):
         try:
             check()
         except ExportError as error:
-            found[_letter(str(error))] = str(error)
+            found.setdefault(_letter(str(error)), str(error))
     return {READING: found[READING]} if READING in found else found
 
 

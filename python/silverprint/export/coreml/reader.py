@@ -95,7 +95,8 @@ class SavedModel:
 def read_model(path: str | os.PathLike[str]) -> SavedModel:
     """Read an ``.mlpackage`` folder or an ``.mlmodel`` file as it is on disk.
 
-    Raises ExportError: nothing there, a damaged manifest, model or weights.
+    Raises ExportError: nothing there, a damaged manifest, model or weights, a model of several
+    functions.
     """
     path = Path(path)
     model, weights = path, b""
@@ -132,17 +133,33 @@ def _parse(path: Path, content: bytes) -> Any:
         raise ExportError(f"{path} holds no Core ML model, or one cut short: {error}") from error
     if spec.WhichOneof("Type") is None:
         raise ExportError(f"{path} holds no Core ML model")
+    functions = [function.name for function in spec.description.functions]
+    functions = functions or list(filter(None, [spec.description.defaultFunctionName]))
+    if functions:
+        raise ExportError(
+            f"{path} is a model of several functions ({', '.join(functions)}): save the one that "
+            "you need as a model of its own"
+        )
     return spec
 
 
 def main_block(spec: Any) -> Any:
     """The one block of the ML Program. Raises ExportError where there is another form."""
-    functions = spec.mlProgram.functions
-    if list(functions) != ["main"] or len(functions["main"].block_specializations) != 1:
-        raise ExportError("the model holds no ML Program with one main function")
-    main = functions["main"]
-    if main.opset not in main.block_specializations:
-        raise ExportError(f"the program has no block for its own operator set {main.opset!r}")
+    program, functions = spec.mlProgram, sorted(spec.mlProgram.functions)
+    if spec.WhichOneof("Type") != "mlProgram":
+        raise ExportError("the model holds no ML Program")
+    if program.version != 1:
+        raise ExportError(
+            f"the program has the version {program.version}, of which only 1 is known"
+        )
+    if functions != ["main"]:
+        raise ExportError(f"the program has the functions {functions} instead of one, 'main'")
+    main = program.functions["main"]
+    if list(main.block_specializations) != [main.opset]:
+        raise ExportError(
+            f"the program has blocks for the operator sets {sorted(main.block_specializations)} "
+            f"instead of one, for its own {main.opset!r}"
+        )
     return main.block_specializations[main.opset]
 
 

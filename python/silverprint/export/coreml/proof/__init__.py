@@ -12,8 +12,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from silverprint.export.coreml.proof.declared import check_declared
 from silverprint.export.coreml.proof.description import Expected, check_description
 from silverprint.export.coreml.proof.detector import Detector
+from silverprint.export.coreml.proof.form import check_form
 from silverprint.export.coreml.proof.numbers import execute_all
 from silverprint.export.coreml.proof.oracle import Floats, Oracle
 from silverprint.export.coreml.proof.report import Check, Proof
@@ -44,19 +46,21 @@ def prove(
             or any number of feature outputs; weights inside.
         tensors: pictures that it is executed on, float32 [1, 3, height, width], levels 0..255.
             Real ones: noise reaches neither labels nor the range of the activations.
-        expected: what the description must say; None compares labels and outputs only.
+        expected: what the description must say; None compares labels and outputs only, and takes
+            a newer specification version than the file needs.
 
     Raises:
         ExportError: the file computes or says something else, naming the first layer that
             differs; it is damaged; or it holds operators that cannot be executed here.
     """
     saved = read_model(path)
-    checks: list[Check] = []
+    count = check_form(saved.spec, own=expected is not None)
     if expected is not None:
-        count = check_description(saved, expected)
-        checks.append(Check("e", "facts of the description equal", count))
+        count += check_description(saved, expected)
+    checks = [Check("e", "facts of the description equal", count)]
     subject = subject_of(saved, reference, expected)
     network, answers, size = subject.network, subject.answers, subject.size
+    check_declared(network)
     structure = compare_structure(network, reference, answers, size)
     checks = [
         Check("c", "numbers of weights and parameters equal, bit for bit", structure.numbers),

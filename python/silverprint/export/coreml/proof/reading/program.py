@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from silverprint.errors import ExportError
 from silverprint.export.coreml.proof.expressions.values import (
-    CONSTANT,
     INPUT,
-    Constant,
     Value,
     constant,
     unreadable,
 )
+from silverprint.export.coreml.proof.reading.compressed import compressed
 from silverprint.export.coreml.proof.reading.operation import Operation
 from silverprint.export.coreml.proof.reading.program_layers import LAYERS
 from silverprint.export.coreml.proof.reading.program_moves import MOVES
@@ -33,7 +33,7 @@ def read_program(saved: SavedModel, inputs: Mapping[str, Value]) -> dict[str, Va
             values[outputs[0]] = _constant(saved, operation, outputs[0])
             continue
         if operation.type.startswith("constexpr_"):
-            values[outputs[0]] = _compressed(saved, operation, outputs[0], place)
+            values[outputs[0]] = compressed(saved, operation, outputs[0], place)
             continue
         if operation.type in _NO_RESULT:
             continue
@@ -52,35 +52,21 @@ def program_inputs(saved: SavedModel) -> dict[str, Value]:
 
 
 def probabilities_of(saved: SavedModel) -> str | None:
-    """The name of what ``classify`` reads; None where the program is no classifier."""
+    """The name of what ``classify`` reads; None where the program is no classifier.
+
+    Raises ExportError: it reads nothing.
+    """
     for operation in main_block(saved.spec).operations:
         if operation.type == "classify":
-            return str(operation.inputs["probabilities"].arguments[0].name)
+            for argument in operation.inputs["probabilities"].arguments:
+                return str(argument.name)
+            raise ExportError("the operation classify has no probabilities")
     return None
 
 
 def _constant(saved: SavedModel, operation: Any, name: str) -> Any:
     value = value_of(saved, operation.attributes["val"], name)
     return constant(value, name) if isinstance(value, np.ndarray) else value
-
-
-def _compressed(saved: SavedModel, operation: Any, name: str, place: int) -> Value:
-    """A weight that is stored in another form."""
-    shape = tensor_shape(operation.outputs[0].type.tensorType)
-    if operation.type != "constexpr_affine_dequantize":
-        return Value(f"mil:{operation.type}", shape, (), {}, {}, name, place)
-    given = {key: value_of(saved, one, name) for key, one in operation.attributes.items()}
-    steps, scale, axis = given["quantized_data"], given["scale"], int(given["axis"])
-    zero = given["zero_point"]
-    sides = [1] * steps.ndim
-    sides[axis] = -1
-    scale, zero = (
-        np.asarray(one).reshape(sides if np.size(one) > 1 else 1) for one in (scale, zero)
-    )
-    whole = steps.astype(np.int32) - zero.astype(np.int32)
-    array = (whole.astype(np.float32) * scale.astype(np.float32)).astype(scale.dtype)
-    numbers = {"value": Constant(array.reshape(shape), name, whole.reshape(shape), scale, axis)}
-    return Value(CONSTANT, shape, (), {}, numbers, name, place)
 
 
 def _operation(
@@ -104,7 +90,6 @@ _READERS = {**LAYERS, **WINDOWS, **MOVES}
 
 
 def _read(operation: Operation) -> list[Value]:
-
     inputs = [
         one for found in operation.arguments.values() for one in found if isinstance(one, Value)
     ]

@@ -12,6 +12,7 @@ from silverprint.export.coreml.proof.expressions.layers import (
     scalar,
     unary,
 )
+from silverprint.export.coreml.proof.expressions.sums import einsum
 from silverprint.export.coreml.proof.expressions.values import Constant, Value, moved
 from silverprint.export.coreml.proof.reading.operation import Operation, Reader
 
@@ -119,6 +120,10 @@ def _matmul(op: Operation) -> Value:
     return layers.matmul(operands[0], operands[1], op.name, op.place)
 
 
+def _einsum(op: Operation) -> Value:
+    return einsum(op.text("equation", ""), op.arguments["values"], op.name, op.place)
+
+
 def _attention(op: Operation) -> Value:
     """softmax(q k^T / sqrt(d) + mask) v, as the operator is defined."""
     q, k, v = (op.value(parameter) for parameter in ("query", "key", "value"))
@@ -214,6 +219,7 @@ LAYERS: dict[str, Callable[[Operation], Value | list[Value]]] = {
     "square": _square,
     "linear": _linear,
     "matmul": _matmul,
+    "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
     "clip": _clip,
     "relu6": _relu6,

@@ -12,6 +12,7 @@ from silverprint.export.coreml.proof.expressions.layers import (
     scalar,
     unary,
 )
+from silverprint.export.coreml.proof.expressions.sums import einsum
 from silverprint.export.coreml.proof.expressions.values import Constant, Unreadable, Value, moved
 from silverprint.export.coreml.proof.reading.node import Node, Reader
 
@@ -137,6 +138,11 @@ def _turned(y: Value) -> Value:
     given = y.numbers["value"]
     numbers = {"value": Constant(np.ascontiguousarray(given.array.T), given.name)}
     return Value("constant", y.shape[::-1], (), {}, numbers, y.name)
+
+
+def _einsum(node: Node) -> Value:
+    operands = [node.value(number) for number in range(len(node.inputs))]
+    return einsum(node.text("equation", ""), operands, node.name, node.place)
 
 
 def _clip(node: Node) -> Value:
@@ -267,6 +273,7 @@ LAYERS: dict[str, Callable[[Node], Value | list[Value]]] = {
     "Min": _many("minimum"),
     "Neg": _neg,
     "Where": _where,
+    "Einsum": _einsum,
     "MatMul": lambda node: layers.matmul(node.value(0), node.value(1), node.name, node.place),
     "Gemm": _gemm,
     "Clip": _clip,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -285,3 +286,22 @@ def test_a_read_only_file_is_left_alone(public_folder: Path) -> None:
     ):
         pytest.fail("the block must not run")
     assert content(public_folder) == {"Pets.onnx": "old"}
+
+
+def test_an_interrupt_in_the_clean_up_waits_for_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def interrupted(*arguments: object, **options: bool) -> None:
+        signal.raise_signal(signal.SIGINT)
+        remove(*arguments, **options)  # type: ignore[arg-type]
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), replace_folder(tmp_path / "Pets") as new:
+            fill(new, "new")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert os.listdir(tmp_path) == ["Pets"]

@@ -213,7 +213,7 @@ class TestExport:
     @pytest.mark.parametrize("labels", ["abc", {"a", "b"}, {"a": 1}, [], [1, 2], 5])
     def test_labels_are_a_list_of_texts(self, tmp_path: Path, labels: Any) -> None:
         path = saved(backbone(), tmp_path / "own.onnx")
-        with pytest.raises(sp.InvalidParameterError, match="in the order of the scores"):
+        with pytest.raises(sp.InvalidParameterError, match="a list of texts, in order"):
             sp.coreml.export(path, labels=labels, **PLAIN)
 
     @pytest.mark.parametrize(

@@ -225,8 +225,8 @@ def test_it_becomes_a_core_ml_file(tmp_path: Path, suffix: str) -> None:
 
 
 BAD: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    ({}, {}, r"m\.onnx: its metadata does not say mean; pass mean= and std="),
-    ({"metadata": {"mean": "[1, 2, 3]"}}, {}, "does not say std"),
+    ({}, {}, r"m\.onnx: its metadata has no mean of one or three numbers; pass mean= and std="),
+    ({"metadata": {"mean": "[1, 2, 3]"}}, {}, "has no std of one or three"),
     ({}, {"mean": (0, 0), "std": (1, 1, 1)}, r"mean=\(0, 0\): expected three numbers"),
     ({}, {"mean": (0, 0, 0), "std": (1, 0, 1)}, "three positive numbers"),
     ({}, {"mean": ("a", 0, 0), "std": (1, 1, 1)}, "expected three numbers"),

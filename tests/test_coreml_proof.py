@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
 
-import silverprint as sp
-from silverprint.errors import ExportError, InvalidDataError, InvalidParameterError
+from silverprint.errors import ExportError
 from silverprint.export.coreml import ExportOptions, available, write_backbone, write_classifier
 from silverprint.export.coreml.proof import Expected, Proof, prove
 from silverprint.export.coreml.proof.expressions.values import Constant
@@ -31,7 +29,6 @@ from silverprint.export.coreml.proof.numbers import execute_all
 from silverprint.export.coreml.proof.oracle import Floats, Oracle
 from silverprint.export.coreml.proof.subject import subject_of
 from silverprint.export.coreml.reader import read_model
-from silverprint.export.coreml.verify import verify
 from support.coreml_networks import (
     HEIGHT,
     LABELS,
@@ -315,6 +312,25 @@ def test_what_has_no_counterpart_is_listed_and_executed(tmp_path: Path) -> None:
     assert proof.numbers[0].worst < 2e-5
 
 
+@needs_coreml
+@pytest.mark.parametrize("suffix", [".mlpackage", ".mlmodel"])
+@pytest.mark.parametrize(
+    "equation",
+    ["nchw,ndhw->ncdh", "nchw,ndhw->nchd", "nchw,nchd->nhwd", "nchw,ndhe->ndc", "nchw,mchv->wmv"],
+)
+def test_an_einstein_sum_is_proven(tmp_path: Path, suffix: str, equation: str) -> None:
+    """Whole batches, sums over one letter or several, letters that stand in one tensor alone."""
+
+    def change(s: Sketch, x: str) -> str:
+        y = s.add("Relu", "act", x)
+        return str(s.add("Einsum", "sums", x, y, equation=equation))
+
+    s = Sketch(6)
+    x = change(s, s.conv("first", s.normalised(), 6, 3, 8, strides=[8, 8]))
+    graph = s.model(s.add("Tanh", "features", s.add("Mul", "small", x, s.weight("share", 1e-3))))
+    assert written(tmp_path / f"P{suffix}", graph).unproven == ()
+
+
 # The description
 
 
@@ -352,110 +368,3 @@ def test_float16_in_a_float32_file_is_an_error(tmp_path: Path) -> None:
 def test_bgr_planes_are_followed_through_the_normalisation(tmp_path: Path, suffix: str) -> None:
     options = ExportOptions(precision="float32", layout="BGR")
     assert written(tmp_path / f"P{suffix}", convolutional(), options).unproven == ()
-
-
-# verify
-
-
-@pytest.fixture(scope="module")
-def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model of silverprint as Pets.onnx and Pets.mlpackage."""
-    if available() is not None:
-        pytest.skip(str(available()))
-    folder = tmp_path_factory.mktemp("pets")
-    model = sp.ImageClassifier.load(FORMATS / "classifier-1.onnx")
-    model.write(folder / "Pets.onnx")
-    model.write(folder / "Pets.mlpackage", pictures=wide(2))
-    return folder
-
-
-def wide(count: int) -> list[np.ndarray[Any, Any]]:
-    """Pictures twice as wide as high, sharp in detail."""
-    random = np.random.default_rng(3)
-    return [random.integers(0, 256, (60, 120, 3)).astype(np.uint8) for _ in range(count)]
-
-
-def check(pets: Path, *given: Any, **more: Any) -> Proof:
-    return verify(pets / "Pets.mlpackage", pets / "Pets.onnx", *given, **more)
-
-
-def test_verify_needs_nothing_but_the_two_files(pets: Path) -> None:
-    proof = check(pets)
-    assert proof.numbers[-1].pictures == 16, "drawn ones"
-    assert proof.rules == ()
-    assert proof.path == str(pets / "Pets.mlpackage")
-
-
-def test_verify_says_what_other_picture_rules_would_change(pets: Path) -> None:
-    labels = sp.ImageClassifier.load(pets / "Pets.onnx").predictions(wide(3))
-    own, *others = check(pets, wide(3), labels=labels).rules
-    assert (own.labels, own.accuracy) == (1.0, 1.0)
-    assert "the model's own rule" in own.rule
-    names = [rule.rule for rule in others]
-    assert {"no antialiasing", "Lanczos resampling"} < set(names)
-    swift = [rule.swift for rule in (own, *others) if rule.swift]
-    assert sorted(line.rpartition(".")[2] for line in swift) == [
-        "centerCrop",
-        "scaleFill",
-        "scaleFit",
-    ]
-    assert check(pets, wide(3)).rules[0].accuracy is None
-
-
-def test_verify_takes_folders(pets: Path, tmp_path: Path) -> None:
-    labels = sp.ImageClassifier.load(pets / "Pets.onnx").labels
-    for number, pixels in enumerate(wide(4)):
-        for folder in (tmp_path / "flat", tmp_path / "labelled" / labels[number % 2]):
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(folder / f"{number}.png")
-    flat, labelled = (check(pets, tmp_path / name) for name in ("flat", "labelled"))
-    assert flat.rules[0].accuracy is None
-    assert labelled.rules[0].accuracy is not None
-    assert labelled.numbers[-1].pictures == 4
-    data = sp.DataSource.labeled_directories(tmp_path / "labelled")
-    assert check(pets, data).rules == labelled.rules
-
-
-def test_verify_finds_a_model_of_other_labels(pets: Path, tmp_path: Path) -> None:
-    model = onnx.load(pets / "Pets.onnx")
-    record = json.loads(model.metadata_props[0].value)
-    swapped = dict(zip(record["labels"], record["labels"][::-1], strict=True))
-    record["labels"] = list(swapped.values())
-    model.metadata_props[0].value = json.dumps(record)
-    onnx.save(model, tmp_path / "Other.onnx")
-    with pytest.raises(ExportError, match="the labels"):
-        verify(pets / "Pets.mlpackage", tmp_path / "Other.onnx")
-
-
-def test_verify_takes_any_onnx_model_and_its_normalisation(tmp_path: Path) -> None:
-    if available() is not None:
-        pytest.skip(str(available()))
-    graph = convolutional()
-    path = tmp_path / "Any.onnx"
-    plain = {"mean": (0, 0, 0), "std": (1, 1, 1)}
-    onnx.save(graph, path)
-    sp.coreml.export(path, tmp_path / "Any.mlpackage", labels=LABELS, size=(HEIGHT, WIDTH), **plain)
-    assert verify(tmp_path / "Any.mlpackage", path, **plain).unproven == ()
-    with pytest.raises(ExportError, match=r"check \(d\): layer 'image'"):
-        verify(tmp_path / "Any.mlpackage", path, mean=(1, 2, 3), std=(1, 1, 1))
-    with pytest.raises(ExportError, match="does not say mean"):
-        verify(tmp_path / "Any.mlpackage", path)
-
-
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        ({"pictures": []}, InvalidParameterError, "at least one picture"),
-        ({"pictures": wide(2), "labels": ["a"]}, InvalidParameterError, "one for each of 2"),
-        ({"pictures": "no such folder"}, InvalidDataError, "no such folder"),
-        ({"reference": "none.onnx"}, ExportError, "cannot be read"),
-        ({"reference": b"no model"}, ExportError, "cannot be read"),
-        ({"path": "none.mlpackage"}, ExportError, "none.mlpackage"),
-    ],
-)
-def test_verify_names_what_is_wrong(
-    pets: Path, given: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    arguments = {"path": pets / "Pets.mlpackage", "reference": pets / "Pets.onnx", **given}
-    with pytest.raises(error, match=message):
-        verify(**arguments)

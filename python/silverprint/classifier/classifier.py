@@ -14,12 +14,14 @@ from silverprint.classifier.parameters import ModelParameters
 from silverprint.classifier.program import ClassifierProgram
 from silverprint.classifier.resuming import from_checkpoint, program_of
 from silverprint.classifier.sessions import Options, check_unused, make_session, restore_session
+from silverprint.data.mapping import StrPath, as_path
 from silverprint.data.records import Records
-from silverprint.data.source import DataSource, StrPath
+from silverprint.data.source import DataSource
 from silverprint.errors import ExportError, InvalidParameterError
 from silverprint.features.cache import FeatureCache
 from silverprint.features.extraction import check_share
 from silverprint.model.compose import ClassifierRecord, read_classifier, with_record
+from silverprint.model.endings import CORE_ML
 from silverprint.model.metadata import ModelMetadata
 from silverprint.names import instead_of
 from silverprint.training.checkpoint import Checkpoint
@@ -232,7 +234,7 @@ class ImageClassifier(AnsweringClassifier):
         Raises:
             InvalidDataError: the file is missing, damaged, or not written by silverprint.
         """
-        model, record = read_classifier(Path(path))
+        model, record = read_classifier(as_path(path))
         return cls._made(
             TrainedClassifier(
                 model, record, record.training_metrics, record.validation_metrics, Records()
@@ -273,13 +275,14 @@ class ImageClassifier(AnsweringClassifier):
             ExportError: another ending, a place that cannot be written, no Core ML here, or a file
                 that does not compute what the model does.
             InvalidDataError: one of `pictures` cannot be read.
-            InvalidParameterError: metadata, options or pictures are something else.
+            InvalidParameterError: path, metadata, options or pictures are something else.
         """
         if not isinstance(metadata, ModelMetadata | None):
             raise InvalidParameterError("metadata", metadata, "sp.ModelMetadata(...)")
         record = self.record if metadata is None else replace(self.record, metadata=metadata)
-        suffix = Path(path).suffix
-        if suffix in (".mlpackage", ".mlmodel"):
+        path = as_path(path)
+        suffix = path.suffix
+        if suffix in CORE_ML:
             from silverprint.classifier.core_ml import write_core_ml
             from silverprint.export.coreml import ExportOptions
 

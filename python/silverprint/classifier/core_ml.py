@@ -46,7 +46,7 @@ def write_core_ml(
         tensors = readable(examples, rule) or drawn(rule)
     graph = onnx.ModelProto.FromString(model)
     metadata = record.metadata.to_dict() | {RECORD_KEY: record.to_json()}
-    details: dict[str, Any] = {"training": record.training, "backbone": record.extractor}
+    details = details_of(record)
     expected = Expected(rule.to_json(), record.labels, (), metadata, details, options)
 
     def proof(written: Path) -> Proof:
@@ -62,3 +62,8 @@ def write_core_ml(
         options=options,
         prove=proof,
     )
+
+
+def details_of(record: ClassifierRecord) -> dict[str, Any]:
+    """What stands in the metadata of a Core ML file beside the author's words."""
+    return {"training": record.training, "backbone": record.extractor}

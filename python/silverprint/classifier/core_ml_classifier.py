@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,13 @@ import numpy.typing as npt
 
 from silverprint import _core
 from silverprint.classifier.answering import AnsweringClassifier
+from silverprint.data.mapping import StrPath, as_path
 from silverprint.data.records import Records
 from silverprint.data.rule import PictureRule
-from silverprint.data.source import StrPath
 from silverprint.errors import ExportError, InvalidDataError
+from silverprint.export.coreml.damage import told
 from silverprint.export.coreml.execute import prepare
+from silverprint.export.coreml.proof.description import labels_of
 from silverprint.export.coreml.reader import SavedModel, read_model
 from silverprint.features.augmentation import SeededView
 from silverprint.features.extraction import FloatMatrix
@@ -28,6 +29,7 @@ class CoreMLFunction:
 
     def __init__(self, saved: SavedModel, record: ClassifierRecord) -> None:
         description = saved.spec.description
+        self._path = saved.path
         self.rule: PictureRule = record.rule
         self.dimension = len(record.labels)
         self._labels = record.labels
@@ -41,8 +43,9 @@ class CoreMLFunction:
         """float32 (labels,), for uint8 RGB pixels (height, width, 3)."""
         rule = self.rule
         tensor = _core.image.prepare(pixels, rule.height, rule.width, rule.crop_and_scale)
-        found = self._run({self._image: tensor[None]})[self._probabilities]
-        return np.asarray([found[label] for label in self._labels], np.float32)
+        with told(self._path):
+            found = self._run({self._image: tensor[None]})[self._probabilities]
+            return np.asarray([found[label] for label in self._labels], np.float32)
 
     def run_views(
         self,
@@ -68,11 +71,12 @@ class CoreMLClassifier(AnsweringClassifier):
         Raises:
             InvalidDataError: it is missing, damaged, or no classifier written by silverprint, or
                 coremltools is not installed.
+            InvalidParameterError: `path` is no path.
         """
         try:
-            self._saved = read_model(Path(path))
+            self._saved = read_model(as_path(path))
         except ExportError as error:
-            raise InvalidDataError(path, str(error)) from error
+            raise _invalid(path, error) from error
         texts = self._saved.spec.description.metadata.userDefined
         if RECORD_KEY not in texts:
             raise InvalidDataError(path, "not a classifier written by silverprint")
@@ -80,10 +84,22 @@ class CoreMLClassifier(AnsweringClassifier):
             self.record = ClassifierRecord.from_json(texts[RECORD_KEY])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidDataError(path, f"its record cannot be read: {error}") from error
+        try:
+            with told(self._saved.path):
+                labels = labels_of(self._saved.spec)
+        except ExportError as error:
+            raise _invalid(path, error) from error
+        if len(self._saved.spec.description.input) != 1 or labels != list(self.record.labels):
+            raise InvalidDataError(path, "its labels or inputs are not what its record says")
         self.training_metrics = self.record.training_metrics
         self.validation_metrics = self.record.validation_metrics
         self.duplicates = Records()
 
     @once
     def _function(self) -> Any:
-        return CoreMLFunction(self._saved, self.record)
+        with told(self._saved.path):
+            return CoreMLFunction(self._saved, self.record)
+
+
+def _invalid(path: StrPath, error: ExportError) -> InvalidDataError:
+    return InvalidDataError(path, str(error).removeprefix(str(path)).lstrip(": "))

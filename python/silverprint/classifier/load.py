@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from silverprint.classifier.answering import AnsweringClassifier
 from silverprint.classifier.classifier import ImageClassifier
-from silverprint.data.source import StrPath
-
-CORE_ML = (".mlpackage", ".mlmodel")
+from silverprint.data.mapping import StrPath, as_path
+from silverprint.model.endings import CORE_ML
 
 
 def load(path: StrPath) -> AnsweringClassifier:
@@ -20,7 +17,7 @@ def load(path: StrPath) -> AnsweringClassifier:
         InvalidDataError: the file is missing, damaged, or not written by silverprint; or it is a
             Core ML file and coremltools is not installed.
     """
-    if Path(path).suffix in CORE_ML:
+    if as_path(path).suffix in CORE_ML:
         from silverprint.classifier.core_ml_classifier import CoreMLClassifier
 
         return CoreMLClassifier(path)

@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from silverprint.cli.output import Output, check_place, metrics_record, show_metrics
-
-CORE_ML = (".mlpackage", ".mlmodel")
+from silverprint.cli.output import Output, metrics_record, show_metrics
+from silverprint.model.endings import CORE_ML
 
 
 def session_folder(output: Path) -> Path:
@@ -23,26 +22,33 @@ def output_paths(output: Path) -> list[Path]:
 
     Raises:
         InvalidParameterError: another ending.
-        ExportError: Core ML was asked for and cannot be written here, or the folder is missing.
+        ExportError: Core ML cannot be written here, or a place cannot be written to.
     """
     from silverprint.errors import ExportError, InvalidParameterError
     from silverprint.export.coreml import available
 
-    check_place(output)
     if output.suffix in CORE_ML:
         reason = available()
         if reason is not None:
             raise ExportError(f"{output}: {reason}")
-        return [output]
+        return _writable([output])
     if output.suffix == ".onnx":
-        return [output]
+        return _writable([output])
     if output.suffix in (".pt", ".h5", ".tflite"):
         endings = "a name ending in .onnx, .mlpackage or .mlmodel"
         raise InvalidParameterError("output", str(output), endings)
     both = [output.with_name(output.name + ".onnx")]
     if available() is None:
         both.append(output.with_name(output.name + ".mlpackage"))
-    return both
+    return _writable(both)
+
+
+def _writable(paths: list[Path]) -> list[Path]:
+    from silverprint.export.atomic import check_place
+
+    for path in paths:
+        check_place(path, folder=path.suffix == ".mlpackage")
+    return paths
 
 
 def train_and_write(

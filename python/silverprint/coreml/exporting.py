@@ -1,7 +1,4 @@
-"""Core ML files of any ONNX model: written, and proven to compute what the model does.
-
-``ImageClassifier.write`` does the same with a model that is at hand.
-"""
+"""Any ONNX model to a Core ML file."""
 
 from __future__ import annotations
 
@@ -12,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from silverprint.classifier.classifier import ImageClassifier
+from silverprint.data.mapping import StrPath, as_path
 from silverprint.data.rule import PictureRule
-from silverprint.data.source import DataSource, StrPath
 from silverprint.errors import InvalidParameterError
 from silverprint.export.coreml import (
     ExportOptions,
     PackageSummary,
     adopt_backbone,
     adopt_classifier,
-    available,
     write_backbone,
     write_classifier,
 )
@@ -28,14 +24,12 @@ from silverprint.export.coreml.foreign import Scores
 from silverprint.export.coreml.options import Layout
 from silverprint.export.coreml.pictures import drawn, tensors_of
 from silverprint.export.coreml.proof import Expected, Proof, prove
-from silverprint.export.coreml.verify import verify as verify_file
 from silverprint.model.compose import is_classifier
+from silverprint.model.endings import CORE_ML
 from silverprint.model.metadata import ModelMetadata
 
 if TYPE_CHECKING:
     from silverprint.data.decode import Picture
-
-__all__ = ["ExportOptions", "PackageSummary", "Proof", "available", "export", "verify"]
 
 
 def export(
@@ -83,16 +77,21 @@ def export(
             here, a file that does not compute what the model does. Nothing is written then.
         BackboneError: the model is missing, damaged, or takes no picture.
         InvalidDataError: a picture cannot be read.
-        InvalidParameterError: of a model of silverprint something is asked for that it settles.
+        InvalidParameterError: a value is none that it can be; of a model of silverprint something
+            is asked for that it settles.
     """
     if not isinstance(options, ExportOptions | None):
         raise InvalidParameterError("options", options, "sp.coreml.ExportOptions(...)")
     if not isinstance(metadata, ModelMetadata | None):
         raise InvalidParameterError("metadata", metadata, "sp.ModelMetadata(...)")
     if labels is not None:
-        labels = _checked(labels)
-    source = Path(model)
-    target = source.with_suffix(".mlpackage") if path is None else Path(path)
+        labels = checked_labels(labels)
+    if outputs is not None and (isinstance(outputs, str) or not isinstance(outputs, Sequence)):
+        raise InvalidParameterError("outputs", outputs, "a list of names of tensors")
+    source = as_path(model)
+    if source.suffix in CORE_ML:
+        raise InvalidParameterError("model", str(model), "an .onnx file, not the result of one")
+    target = source.with_suffix(".mlpackage") if path is None else as_path(path)
     chosen = options or ExportOptions()
     foreign = {
         "labels": labels,
@@ -141,49 +140,16 @@ def export(
     return write_classifier(adopted.graph, target, labels=labels, prove=proof, **about)
 
 
-def _checked(labels: object) -> list[str]:
-    ordered = isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Set | Mapping)
-    found = list(labels) if ordered else []  # type: ignore[call-overload]
-    if not found or not all(isinstance(label, str) for label in found):
-        raise InvalidParameterError("labels", labels, "a list of texts, in the order of the scores")
-    return found
+def checked_labels(labels: object) -> list[str]:
+    """`labels` as a list of texts.
 
-
-def verify(
-    path: StrPath,
-    reference: ImageClassifier | StrPath,
-    pictures: DataSource | StrPath | Sequence[Picture] | None = None,
-    *,
-    labels: Sequence[str] | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    channel_order: Layout | None = None,
-) -> Proof:
-    """Compare a Core ML file with the model that it was written from.
-
-    The file is executed on up to 16 of the pictures, evenly taken, as the picture rule of the
-    model brings them to size; on a Mac Core ML itself runs on these, too. For a classifier all
-    pictures answer also under other picture rules, which a device may have: scaled to fill or to
-    fit, without antialiasing, with Lanczos resampling.
-
-    Args:
-        path: an ``.mlpackage`` or ``.mlmodel``.
-        reference: the classifier, or an .onnx file.
-        pictures: paths, bytes, PIL images or arrays; a folder of pictures or of label folders; a
-            DataSource. None: drawn pictures, and no other rules.
-        labels: of each picture, in order, where `pictures` does not say them.
-        mean, std, channel_order: of a model of another origin, as for `export`.
-
-    Returns:
-        What was compared; printed, it is a report.
-
-    Raises:
-        ExportError: the file computes or says something else, naming the first layer that
-            differs; it is damaged, or no Core ML file.
-        BackboneError, InvalidDataError: the reference or a picture cannot be read.
-        InvalidParameterError: another number of labels than pictures.
+    Raises InvalidParameterError: they are anything else.
     """
-    graph = reference._model if isinstance(reference, ImageClassifier) else reference
-    return verify_file(
-        path, graph, pictures, labels=labels, mean=mean, std=std, channel_order=channel_order
-    )
+    ordered = isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Set | Mapping)
+    try:
+        found = list(labels) if ordered else []  # type: ignore[call-overload]
+    except TypeError:
+        found = []
+    if not found or not all(isinstance(label, str) for label in found):
+        raise InvalidParameterError("labels", labels, "a list of texts, in order")
+    return found

@@ -13,9 +13,11 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from silverprint.errors import ExportError, SilverprintError
+from silverprint.export.interruption import uninterrupted
 
 MANIFEST = "Manifest.json"
 """The file that makes a folder an ``.mlpackage``."""
@@ -38,11 +40,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = _sibling(target)
     try:
         with _clear_errors(target):
-            _check_parent(target)
-            if target.is_dir():
-                raise ExportError(f"{target} is a folder: give the name of a file in it")
-            if target.exists() and not os.access(target, os.W_OK):
-                raise ExportError(f"{target} is read-only: make it writable or choose another name")
+            check_place(target, folder=False)
             yield temporary
             _sync(temporary)
             if target.exists():
@@ -69,8 +67,7 @@ def replace_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = _sibling(target)
     try:
         with _clear_errors(target):
-            _check_parent(target)
-            _check_replaceable(target)
+            check_place(target, folder=True)
             temporary.mkdir()
             yield temporary
             for folder, _, files in os.walk(temporary):
@@ -81,7 +78,22 @@ def replace_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             _move_in(temporary, target)
             _sync(target.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        uninterrupted(partial(shutil.rmtree, temporary, ignore_errors=True))
+
+
+def check_place(path: str | os.PathLike[str], *, folder: bool) -> None:
+    """Refuse a place that `replace_file` or `replace_folder` could not write to.
+
+    Raises ExportError: as these do.
+    """
+    target = _resolve(path)
+    _check_parent(target)
+    if folder:
+        _check_replaceable(target)
+    elif target.is_dir():
+        raise ExportError(f"{target} is a folder: give the name of a file in it")
+    elif target.exists() and not os.access(target, os.W_OK):
+        raise ExportError(f"{target} is read-only: make it writable or choose another name")
 
 
 def _move_in(new: Path, target: Path) -> None:

@@ -19,6 +19,7 @@ from silverprint.data.rule import PictureRule
 from silverprint.errors import InvalidDataError, InvalidParameterError
 from silverprint.features.external_data import tensors
 from silverprint.features.graph import FEATURES, OURS
+from silverprint.model.endings import CORE_ML
 from silverprint.model.metadata import ModelMetadata
 from silverprint.model.metrics import ClassifierMetrics
 
@@ -244,6 +245,8 @@ def read_classifier(path: Path) -> tuple[bytes, ClassifierRecord]:
     import onnx
     from google.protobuf.message import DecodeError
 
+    if path.suffix in CORE_ML:
+        raise InvalidDataError(path, "a Core ML file; silverprint.load(path) reads it")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -222,8 +222,8 @@ def _three(path: object, name: str, values: Sequence[float] | None) -> npt.NDArr
     """The constant of one step of the normalisation, float32 [1, 3, 1, 1]."""
     if values is None:
         raise ExportError(
-            f"{path}: its metadata does not say {name}; pass mean= and std= on the 0..255 scale, "
-            "or mean=(0, 0, 0), std=(1, 1, 1) for a graph that normalises itself"
+            f"{path}: its metadata has no {name} of one or three numbers; pass mean= and std= on "
+            "the 0..255 scale, or mean=(0, 0, 0), std=(1, 1, 1) for a graph that normalises itself"
         )
     try:
         with np.errstate(over="ignore"):

@@ -8,8 +8,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -87,15 +86,6 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
             for (module, bar), original in zip(bars, shown, strict=True):
                 setattr(module, bar, original)
-
-
-def uninterrupted(work: Callable[[], Result]) -> Result:
-    """What `work` gives; a Ctrl-C meanwhile is raised when it has ended.
-
-    Stopped midway, coremltools keeps scopes and symbols that fail every later translation.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="silverprint-coreml") as pool:
-        return pool.submit(work).result()
 
 
 def _installed(name: str) -> bool:

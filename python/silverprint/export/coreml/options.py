@@ -98,7 +98,7 @@ def format_of(path: str | os.PathLike[str], options: ExportOptions) -> Format:
 
 def _check(name: str, value: Any, known: Iterable[Any]) -> None:
     known = tuple(known)
-    if value not in known or isinstance(value, bool | float):
+    if type(value) not in (str, int, type(None)) or value not in known:
         shown = ", ".join(repr(one) for one in known)
         hint = nearest(value, [one for one in known if isinstance(one, str)])
         raise ExportError(f"{name}={value!r}: expected one of {shown}{hint}")

@@ -21,12 +21,13 @@ from silverprint.export.coreml.describe import (
 )
 from silverprint.export.coreml.folder import complete, serialized, weights_folder
 from silverprint.export.coreml.graph.prepare import prepare
-from silverprint.export.coreml.library import quiet, require, uninterrupted
+from silverprint.export.coreml.library import quiet, require
 from silverprint.export.coreml.names import IMAGE, PROBABILITIES
 from silverprint.export.coreml.options import ExportOptions, Format, format_of
 from silverprint.export.coreml.translate.mlprogram import to_ml_program
 from silverprint.export.coreml.translate.neuralnetwork import to_neural_network
 from silverprint.export.coreml.translate.program import brief, to_program
+from silverprint.export.interruption import uninterrupted
 
 if TYPE_CHECKING:
     import onnx
@@ -166,6 +167,7 @@ class _Order:
         size = (rule["height"], rule["width"])
         replace = replace_folder if form == "mlprogram" else replace_file
         with replace(path) as temporary:
+            # Stopped midway, coremltools keeps scopes and symbols that fail later translations.
             spec = uninterrupted(partial(self._translated, form, size, temporary))
             describe(spec, rule, metadata, details)
             if form == "mlprogram":

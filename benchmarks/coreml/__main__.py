@@ -76,7 +76,8 @@ def side_by_side(
 ) -> list[tuple[Subject, peers.Outcomes]]:
     """One file of each network by every tool, as ML Programs."""
     results = []
-    for subject in {one.name: one for one in reversed(chosen)}.values():
+    first = {one.name: one for one in reversed(chosen)}
+    for subject in reversed(first.values()):
         expected = measure.expected(subject, pictures)
         outcomes: peers.Outcomes = {}
         for tool in peers.TOOLS:

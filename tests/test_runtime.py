@@ -294,6 +294,24 @@ def test_features_are_the_bytes_of_stock_onnx_runtime(
     np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-4 * np.abs(plain).max())
 
 
+def test_a_pad_of_zeros_before_a_maximum_counts_as_zeros() -> None:
+    """ONNX Runtime's fusion of the two takes it as the least number; the test says what ONNX does."""
+    borders = numpy_helper.from_array(np.asarray([0, 0, 0, 0, 0, 0, 1, 1], np.int64), "borders")
+    zero = numpy_helper.from_array(np.zeros((), np.float32), "zero")
+    one = numpy_helper.from_array(np.ones((), np.float32), "one")
+    nodes = [
+        helper.make_node("Sub", ["pixels", "one"], ["below"]),
+        helper.make_node("Pad", ["below", "borders", "zero"], ["wide"]),
+        helper.make_node("MaxPool", ["wide"], ["most"], kernel_shape=[2, 2]),
+    ]
+    extractor = made(graphs.model(nodes, [borders, zero, one]))
+    black = np.zeros((1, 3, 8, 8), np.float32)
+    (most,) = extractor.run_tensor(black, ["most"], _core.runtime.CancelToken())
+    expected = np.full((1, 3, 8, 8), -1.0)
+    expected[:, :, -1], expected[:, :, :, -1] = 0, 0
+    np.testing.assert_array_equal(most, expected)
+
+
 def test_many_threads_at_once_get_the_same_bytes() -> None:
     function = ScenePrint().function
     pictures = np.random.default_rng(0).integers(0, 256, (6, 50, 40, 3), np.uint8)

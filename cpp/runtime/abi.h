@@ -82,6 +82,7 @@ struct Api {
         lookup_metadata{t},
         get_available_providers{t},
         release_available_providers{t},
+        add_session_config_entry{t},
         append_cuda{t},
         create_cuda_options{t},
         append_provider{t},
@@ -132,6 +133,7 @@ struct Api {
   Function<116, Status*(const ModelMetadata*, Allocator*, const char*, char**)> lookup_metadata;
   Function<125, Status*(char***, int*)> get_available_providers;
   Function<126, Status*(char**, int)> release_available_providers;
+  Function<130, Status*(SessionOptions*, const char*, const char*)> add_session_config_entry;
   Function<204, Status*(SessionOptions*, const CudaOptions*)> append_cuda;
   Function<205, Status*(CudaOptions**)> create_cuda_options;
   Function<216, Status*(SessionOptions*, const char*, const char* const*, const char* const*, std::size_t)>

@@ -77,6 +77,9 @@ Session::Session(RuntimeLibrary& library, std::span<const char> model, const std
   library.check(api.set_intra_op_threads(options.value, threads));
   library.check(api.set_inter_op_threads(options.value, 1));
   library.check(api.set_graph_optimization_level(options.value, ort::kOptimizeAll));
+  // It makes padding of MaxPool from a Pad of zeros, which that takes as the least number, not as zero
+  // (ONNX Runtime 1.17 to 1.31 at least).
+  library.check(api.add_session_config_entry(options.value, "optimization.disable_specified_optimizers", "Pad_Fusion"));
   append_provider(library, options.value, provider);
   ort::Session* session = nullptr;
   library.check(api.create_session_from_array(library.env(), model.data(), model.size(), options.value, &session),

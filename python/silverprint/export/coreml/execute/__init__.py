@@ -69,7 +69,7 @@ def prepare(saved: SavedModel, *, rounding: Rounding = "none") -> Run:
 
         return partial(run_network, saved)
     if kind in ("pipeline", "pipelineClassifier"):
-        from silverprint.export.coreml.execute.pipeline import run_pipeline
+        from silverprint.export.coreml.execute.pipeline import Pipeline
 
-        return partial(run_pipeline, saved, rounding=rounding)
+        return Pipeline(saved, rounding=rounding).run
     raise ExportError(f"{saved.path}: a model of the kind {kind} cannot be executed")

@@ -478,6 +478,11 @@ class TestFiles:
         sp.load(tmp_path / "one.onnx").write(tmp_path / "two.onnx")
         assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
 
+    @pytest.mark.parametrize("key", ["author", "silverprint"])
+    def test_additional_metadata_takes_no_others_place(self, key: str) -> None:
+        with pytest.raises(sp.InvalidParameterError, match=key):
+            sp.ModelMetadata(author="me", additional={key: "you"})
+
     def test_metadata_is_kept_in_the_file_and_not_in_the_model(
         self, model: sp.ImageClassifier, tmp_path: Path
     ) -> None:

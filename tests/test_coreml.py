@@ -224,6 +224,34 @@ class TestExport:
         with pytest.raises(sp.ExportError, match="three positive numbers"):
             sp.coreml.export(path, mean=(0, 0, 0), std=value)
 
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"outputs": "map"}, "a list of names"),
+            ({"outputs": [["map"]]}, "a list of names"),
+            ({"channel_order": ""}, "channel_order"),
+            ({"crop_and_scale": ""}, "crop_and_scale"),
+            ({"mean": ("1", "2", "3")}, "three numbers"),
+            ({"path": "own.zip"}, "ends in .mlpackage or .mlmodel"),
+            ({"path": "own.MLMODEL"}, "ends in .mlpackage or .mlmodel"),
+            ({"model": None}, "model=None"),
+            ({"model": "Own.mlpackage"}, "not the result of one"),
+        ],
+    )
+    def test_odd_arguments_are_named(
+        self, tmp_path: Path, given: dict[str, Any], message: str
+    ) -> None:
+        path = saved(backbone(), tmp_path / "own.onnx")
+        with pytest.raises(sp.SilverprintError, match=message):
+            sp.coreml.export(**{"model": path, **PLAIN, **given})
+
+    def test_errors_of_the_runtime_name_the_model(self, tmp_path: Path) -> None:
+        graph = backbone()
+        graph.ir_version = 99
+        path = saved(graph, tmp_path / "own.onnx")
+        with pytest.raises(sp.SilverprintError, match=r"own\.onnx: "):
+            sp.coreml.export(path, **PLAIN)
+
     @pytest.mark.parametrize("name", ["options", "metadata"])
     def test_records_are_records(
         self, model: sp.ImageClassifier, tmp_path: Path, name: str

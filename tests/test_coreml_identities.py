@@ -15,7 +15,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from silverprint.export.coreml.proof.expressions import layers
 from silverprint.export.coreml.proof.expressions.pairing import Pairing, pair
+from silverprint.export.coreml.proof.expressions.values import INPUT, Value, unreadable
 from silverprint.export.coreml.proof.reading.reference import read_reference
 
 Array = np.ndarray[Any, Any]
@@ -171,6 +173,10 @@ IDENTITIES: dict[str, tuple[Build, Build]] = {
         lambda g, x: g("Mul", x, np.float32(1) / np.float32(3)),
         lambda g, x: g("Div", x, 3.0),
     ),
+    "reciprocal as division": (
+        lambda g, x: g("Reciprocal", g("Exp", x)),
+        lambda g, x: g("Div", 1.0, g("Exp", x)),
+    ),
     "difference as sum": (lambda g, x: g("Add", x, -2.5), lambda g, x: g("Sub", x, 2.5)),
     "sum with nothing, product with one": (
         lambda g, x: g("Relu", x),
@@ -226,6 +232,28 @@ IDENTITIES: dict[str, tuple[Build, Build]] = {
     "zeros around a convolution": (
         conv,
         lambda g, x: g("Conv", g("Pad", x, [0, 0, 1, 1, 0, 0, 1, 1], 0.0), WEIGHT, BIAS),
+    ),
+    "zeros that an average counts": (
+        lambda g, x: g("AveragePool", g("Pad", x, [0, 0, 1, 0, 0, 0, 1, 1]), kernel_shape=[3, 3]),
+        lambda g, x: g(
+            "AveragePool", x, kernel_shape=[3, 3], pads=[1, 0, 1, 1], count_include_pad=1
+        ),
+    ),
+    "Selu spelt out": (
+        lambda g, x: g("Mul", g("Elu", x, alpha=1.2), 0.8),
+        lambda g, x: g("Selu", x, alpha=1.2, gamma=0.8),
+    ),
+    "Mish spelt out": (
+        lambda g, x: g("Mul", g("Tanh", g("Softplus", x)), x),
+        lambda g, x: g("Mish", x),
+    ),
+    "a mean of three": (
+        lambda g, x: g("Mul", g("Add", g("Add", x, g("Exp", x)), g("Relu", x)), 1 / 3),
+        lambda g, x: g("Mean", x, g("Exp", x), g("Relu", x)),
+    ),
+    "a product with a vector": (
+        lambda g, x: g("MatMul", x, MATRIX[:, 0]),
+        lambda g, x: g("Squeeze", g("MatMul", x, MATRIX[:, :1]), [3]),
     ),
     "an average over everything": (
         lambda g, x: g("GlobalAveragePool", x),
@@ -343,6 +371,36 @@ DIFFERENT: dict[str, tuple[Build, Build, str]] = {
         lambda g, x: g("Relu", g("Pad", x, [0, 0, 1, 1, 0, 0, 1, 1], 0.0)),
         "table",
     ),
+    "another number over x": (
+        lambda g, x: g("Div", 2.0, g("Exp", x)),
+        lambda g, x: g("Reciprocal", g("Exp", x)),
+        "",
+    ),
+    "another number before an elu": (
+        lambda g, x: g("Mul", g("Elu", x, alpha=1.2), 0.9),
+        lambda g, x: g("Selu", x, alpha=1.2, gamma=0.8),
+        "gamma",
+    ),
+    "zeros that an average does not count": (
+        lambda g, x: g("AveragePool", g("Pad", x, [0, 0, 1, 1, 0, 0, 1, 1]), kernel_shape=[3, 3]),
+        lambda g, x: g("AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        "counts_pads",
+    ),
+    "the smallest instead of the largest": (
+        lambda g, x: g("TopK", x, [3], outputs=2, largest=0)[0],
+        lambda g, x: g("TopK", x, [3], outputs=2)[0],
+        "smallest is True, the reference has False",
+    ),
+    "more neighbours": (
+        lambda g, x: g("LRN", x, size=3),
+        lambda g, x: g("LRN", x, size=5),
+        "size is 3, the reference has 5",
+    ),
+    "dropout in training": (
+        lambda g, x: g("Relu", x),
+        lambda g, x: g("Dropout", g("Relu", x), 0.5, np.bool_(True)),
+        "",
+    ),
     "overhang in an average": (
         lambda g, x: g(
             "AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1
@@ -369,6 +427,15 @@ def test_what_is_not_the_same_is_told_apart(name: str) -> None:
     found = compared(model(first), model(second))
     assert found.differences or found.unproven
     assert any(said in one.what for one in found.differences) or not said
+
+
+def test_what_cannot_be_read_is_unproven_and_no_error() -> None:
+    """A layer of a NeuralNetwork whose input has no known shape, for example."""
+    x = Value(INPUT, (1, 3), name="x")
+    wanted = layers.softmax(x, 1, "y")
+    found = pair([(unreadable("nn:softmaxND", (1, 3), [x], "y", 0, 0), wanted)], {})
+    assert (found.differences, len(found.unproven)) == ([], 1)
+    assert pair([(layers.unary("relu", x, "y"), wanted)], {}).differences
 
 
 def test_weights_are_compared_with_the_one_weight_that_they_come_from() -> None:

@@ -21,6 +21,7 @@ from silverprint.errors import ExportError
 from silverprint.export.coreml import ExportOptions, available, write_backbone
 from silverprint.export.coreml.execute import execute
 from silverprint.export.coreml.graph.prepare import prepare
+from silverprint.export.coreml.proof import Expected, prove
 from silverprint.export.coreml.reader import main_block, read_model
 
 pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
@@ -54,10 +55,18 @@ def node(operator: str, *inputs: str, output: str = "y", **attributes: Any) -> o
 
 
 def run(folder: Path, suffix: str, model: onnx.ModelProto) -> None:
-    """Write `model`, execute the file, and hold it against ONNX Runtime."""
+    """Write `model`, prove and execute the file, and hold it against ONNX Runtime."""
     path = folder / f"P{suffix}"
     options = ExportOptions(precision="float32")
-    write_backbone(model, path, picture_rule=RULE, metadata={}, options=options)
+    expected = Expected(RULE, outputs=("y",), options=options)
+    write_backbone(
+        model,
+        path,
+        picture_rule=RULE,
+        metadata={},
+        options=options,
+        prove=lambda file: prove(file, model, [PICTURE], expected=expected),
+    )
     answer = execute(read_model(path), {"image": PICTURE})["y"]
     session = onnxruntime.InferenceSession(model.SerializeToString())
     (expected,) = session.run(None, {"image": PICTURE})
@@ -74,6 +83,17 @@ OPERATORS = {
     "Sum": [node("Relu", output="r"), node("Sum", "x", "r", "x")],
     "Sum of one": [node("Relu", output="r"), node("Sum", "r")],
     "Mean": [node("Relu", output="r"), node("Mean", "x", "r", "x")],
+    "Max of one": [node("Max")],
+    "Min of one": [node("Relu", output="r"), node("Min", "r")],
+    "Mean of one": [node("Mean")],
+    "Max": [node("Relu", output="r"), node("Max", "x", "r", "x")],
+    "Reciprocal": [node("Exp", output="e"), node("Reciprocal", "e")],
+    "TopK": [helper.make_node("TopK", ["x", "four"], ["y", "places"], "TopK y", axis=2)],
+    "TopK, the smallest": [
+        helper.make_node("TopK", ["x", "four"], ["y", "places"], "TopK y", largest=0)
+    ],
+    "MatMul with a vector": [node("MatMul", "x", "row")],
+    "MatMul of a vector": [node("MatMul", "column", "x")],
     "one channel": [node("Gather", "x", "one", axis=1)],
     "the last row": [node("Gather", "x", "last", axis=-2)],
     "some columns": [node("Gather", "x", "some", axis=3)],
@@ -84,6 +104,8 @@ OPERATORS = {
     "Einsum, turned": [node("Einsum", "x", "matrix", equation="b c h w , w k -> k h b c")],
     "Einsum, implicit": [node("Einsum", "x", "matrix", equation="bchw,wk")],
     "Einsum, of one": [node("Einsum", "x", equation="bchw->wc")],
+    "Einsum, sides of 1 that stretch": [node("Einsum", "x", "thin", equation="bchw,bcwk->bchk")],
+    "Einsum, a summed side of 1": [node("Einsum", "x", "low", equation="bchw,bckw->bk")],
     "Einsum, outer": [node("Einsum", "x", "vector", equation="bchw,k->bchwk")],
 }
 
@@ -100,15 +122,39 @@ def test_an_operator_that_onnx2coreml_lacks_or_bends(
         "some": np.array([3, -1, 0], np.int64),
         "matrix": rng.normal(size=(WIDTH, 5)).astype(np.float32),
         "vector": rng.normal(size=2).astype(np.float32),
+        "row": rng.normal(size=WIDTH).astype(np.float32),
+        "column": rng.normal(size=HEIGHT).astype(np.float32),
+        "thin": rng.normal(size=(1, 1, WIDTH, 4)).astype(np.float32),
+        "low": rng.normal(size=(1, 3, 4, 1)).astype(np.float32),
+        "four": np.array([4], np.int64),
     }
     run(tmp_path, suffix, graph(OPERATORS[name], **constants))
 
 
-@pytest.mark.parametrize("equation", ["bchw,bchw->b...", "bchw,bchh->bw", "bchw,bchw,bchw->bc"])
+def test_a_reciprocal_keeps_its_bits_in_float16(tmp_path: Path) -> None:
+    """MIL's own ``inverse`` adds 1e-4 to what it divides by."""
+    model = graph([node("Exp", output="e"), node("Reciprocal", "e")])
+    path = tmp_path / "P.mlpackage"
+    write_backbone(model, path, picture_rule=RULE, metadata={}, options=ExportOptions())
+    proof = prove(path, model, [PICTURE], expected=Expected(RULE, outputs=("y",)))
+    assert proof.unproven == ()
+    assert "inverse" not in {step.type for step in main_block(read_model(path).spec).operations}
+
+
+@pytest.mark.parametrize(
+    "equation", ["bchw,bchw->b...", "bchw,bchh->bw", "bchw,bchw,bchw->bc", "bchw->", "bchw,bchw->"]
+)
 def test_other_sums_are_refused(tmp_path: Path, equation: str) -> None:
     inputs = ["x"] * (equation.count(",") + 1)
     with pytest.raises(ExportError, match=r"Einsum, node .* cannot be translated.*Einsum '"):
         run(tmp_path, ".mlpackage", graph([node("Einsum", *inputs, equation=equation)]))
+
+
+def test_a_product_of_two_vectors_is_refused(tmp_path: Path) -> None:
+    mean = node("ReduceMean", "x", "axes", output="row", keepdims=0)
+    model = graph([mean, node("MatMul", "row", "row")], axes=np.array([0, 1, 2], np.int64))
+    with pytest.raises(ExportError, match=r"MatMul, node 'MatMul y', .*a product of two vectors"):
+        run(tmp_path, ".mlpackage", model)
 
 
 def test_indices_are_stored_as_positive_numbers(tmp_path: Path) -> None:
@@ -212,7 +258,19 @@ TRAPS = {
         "Resize", "x", "", "scales", mode="nearest", nearest_mode="floor"
     ),
     "another size than height and width": node("Resize", "x", "", "channels", mode="linear"),
+    "scales that give a part of a pixel": node("Resize", "x", "", "parts", mode="linear"),
+    "a side of one pixel": node(
+        "Resize",
+        "x",
+        "",
+        "sevenths",
+        mode="linear",
+        coordinate_transformation_mode="pytorch_half_pixel",
+    ),
+    "fmod": node("Mod", "x", "half", fmod=1),
+    "training_mode": node("Dropout", "x", "ratio", "true"),
 }
+KEEPING = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceSumSquare")
 
 
 @pytest.mark.parametrize("reason", TRAPS)
@@ -226,9 +284,47 @@ def test_what_would_be_translated_wrongly_is_refused(tmp_path: Path, reason: str
         axes=np.array([1], np.int64),
         scales=np.array([1, 1, 2, 2], np.float32),
         channels=np.array([1, 2, 1, 1], np.float32),
+        parts=np.array([1, 1, 2, 1.7], np.float32),
+        sevenths=np.array([1, 1, 1 / 7, 1], np.float32),
+        ratio=np.float32(0.5),
+        true=np.bool_(True),
     )
     with pytest.raises(ExportError, match=f"{TRAPS[reason].op_type}, .*: {reason}"):
         run(tmp_path, ".mlpackage", model)
+
+
+@pytest.mark.parametrize("operator", KEEPING)
+def test_no_axes_are_refused_where_each_number_is_changed(tmp_path: Path, operator: str) -> None:
+    """ONNX Runtime takes the absolute value, the square or the logarithm of each number."""
+    for inputs in (["x"], ["x", "none"]):
+        reduced = node(operator, *inputs, noop_with_empty_axes=1)
+        with pytest.raises(ExportError, match=rf"{operator}, {operator} y: noop_with_empty_axes"):
+            run(tmp_path, ".mlpackage", graph([reduced], none=np.zeros(0, np.int64)))
+    if operator != "ReduceLogSum":
+        along = node(operator, "x", "one", noop_with_empty_axes=1)
+        run(tmp_path, ".mlpackage", graph([along], one=np.array([1], np.int64)))
+
+
+@both_formats
+def test_dropout_out_of_training_is_nothing(tmp_path: Path, suffix: str) -> None:
+    dropout = node("Dropout", "x", "ratio", "false")
+    run(tmp_path, suffix, graph([dropout], ratio=np.float32(0.5), false=np.bool_(False)))
+
+
+def test_no_layer_of_a_neural_network_repeats_a_part_of_a_pixel(tmp_path: Path) -> None:
+    resize = node(
+        "Resize",
+        "x",
+        "",
+        "scales",
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    model = graph([resize], scales=np.array([1, 1, 2, 0.5], np.float32))
+    run(tmp_path, ".mlpackage", model)
+    with pytest.raises(ExportError, match="do not exist in a NeuralNetwork:\n  upsample_nearest"):
+        run(tmp_path, ".mlmodel", model)
 
 
 def test_all_such_nodes_are_listed_at_once(tmp_path: Path) -> None:
@@ -334,3 +430,48 @@ def test_an_output_must_depend_on_the_picture() -> None:
     model = graph([node("Relu", "half")])
     with pytest.raises(ExportError, match="the output 'y' does not depend on the picture"):
         prepared(model)
+
+
+def with_output(operator: str, kind: int, **attributes: Any) -> onnx.ModelProto:
+    model = graph([node(operator, **attributes)])
+    model.graph.output[0].type.tensor_type.elem_type = kind
+    return model
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize(
+    ("operator", "attributes", "kind"),
+    [
+        ("ArgMax", {"axis": 1}, "INT64"),
+        ("IsNaN", {}, "BOOL"),
+        ("Cast", {"to": TensorProto.FLOAT16}, "FLOAT16"),
+        ("Cast", {"to": TensorProto.DOUBLE}, "DOUBLE"),
+        ("Whirl", {}, "INT32"),
+    ],
+)
+def test_an_output_of_other_numbers_is_refused_beforehand(
+    operator: str, attributes: dict[str, Any], kind: str, declared: bool
+) -> None:
+    """As the graph declares it, or as it follows from the operators where it does not."""
+    number = TensorProto.DataType.Value(kind) if declared else TensorProto.UNDEFINED
+    model = with_output(operator, number, **attributes)
+    if operator == "Whirl" and not declared:
+        assert prepared(model)[-1] == "Whirl"
+        return
+    message = rf"the output 'y' is {kind.lower()}, and .* float32: leave it out \(outputs="
+    with pytest.raises(ExportError, match=message):
+        prepared(model)
+
+
+def test_an_output_whose_size_follows_from_the_picture_is_refused(tmp_path: Path) -> None:
+    places = node("NonZero", output="places")
+    model = graph([places, node("Cast", "places", to=TensorProto.FLOAT)])
+    with pytest.raises(ExportError, match="the output 'y' has a size that follows from the pic"):
+        run(tmp_path, ".mlpackage", model)
+
+
+@both_formats
+def test_an_output_without_axes_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(ExportError, match="the output 'y' is a single number without axes"):
+        run(tmp_path, suffix, graph([node("ReduceMean", keepdims=0)]))
+    run(tmp_path, suffix, graph([node("ReduceMean")]))

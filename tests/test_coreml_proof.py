@@ -29,6 +29,7 @@ from silverprint.export.coreml.proof.numbers import execute_all
 from silverprint.export.coreml.proof.oracle import Floats, Oracle
 from silverprint.export.coreml.proof.subject import subject_of
 from silverprint.export.coreml.reader import read_model
+from support.coreml_copies import Copy
 from support.coreml_networks import (
     HEIGHT,
     LABELS,
@@ -300,14 +301,15 @@ def test_the_reference_moves_with_the_last_bit_of_a_picture() -> None:
 
 
 @needs_coreml
-def test_what_has_no_counterpart_is_listed_and_executed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".mlpackage", ".mlmodel"])
+def test_what_has_no_counterpart_is_listed_and_executed(tmp_path: Path, suffix: str) -> None:
     def change(s: Sketch, x: str) -> str:
-        best, _ = s.several("TopK", ["best", "places"], x, s.weight("k", [4], np.int64), axis=1)
-        return best
+        weight = s.normal("up.weight", 6, 6, 3, 3)
+        return str(s.add("ConvTranspose", "up", x, weight, strides=[2, 2], output_shape=[49, 65]))
 
-    proof = written(tmp_path / "P.mlpackage", features(change))
+    proof = written(tmp_path / f"P{suffix}", features(change))
     assert proof.unproven
-    assert all("topk" in one or "best" in one for one in proof.unproven)
+    assert any("up" in one for one in proof.unproven)
     assert "proven by execution alone" in str(proof)
     assert proof.numbers[0].worst < 2e-5
 
@@ -329,6 +331,27 @@ def test_an_einstein_sum_is_proven(tmp_path: Path, suffix: str, equation: str) -
     x = change(s, s.conv("first", s.normalised(), 6, 3, 8, strides=[8, 8]))
     graph = s.model(s.add("Tanh", "features", s.add("Mul", "small", x, s.weight("share", 1e-3))))
     assert written(tmp_path / f"P{suffix}", graph).unproven == ()
+
+
+@needs_coreml
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ((("Identity", {}),), "one is -"),
+        ((("Sigmoid", {}),), "they sum to 2"),
+        ((("Softmax", {"axis": 0}),), "they sum to 5"),
+    ],
+)
+def test_scores_that_are_no_probabilities_are_an_error(
+    tmp_path: Path, last: Any, message: str
+) -> None:
+    s = Sketch(7)
+    x = s.add("Flatten", "features", s.add("GlobalAveragePool", "pooled", s.normalised()))
+    x = s.add("Mul", "scores", s.dense("d", x, len(LABELS), 3), s.weight("share", 0.1))
+    for operator, attributes in last:
+        x = s.add(operator, "targetProbability", x, **attributes)
+    with pytest.raises(ExportError, match=rf'no probabilities .*{message}.*scores="logits"'):
+        written(tmp_path / "P.mlpackage", s.model(x))
 
 
 # The description
@@ -355,6 +378,20 @@ def test_the_description_must_say_what_was_asked_for(
 ) -> None:
     with pytest.raises(ExportError, match=message):
         written(tmp_path / "P.mlpackage", convolutional(), expected=expected)
+
+
+@needs_coreml
+def test_a_file_of_another_tool_may_have_a_newer_version(tmp_path: Path) -> None:
+    """Also where it is compared with what silverprint's model says."""
+    graph, path = convolutional(), tmp_path / "P.mlpackage"
+    written(path, graph)
+    copy = Copy(path, tmp_path)
+    copy.spec.specificationVersion += 1
+    expected = Expected(RULE, LABELS, options=FLOAT32)
+    assert prove(copy.save(), graph, pictures(), expected=expected, own=False).unproven == ()
+    for own in (True, None):
+        with pytest.raises(ExportError, match="the specification version 7 instead of 6"):
+            prove(copy.path, graph, pictures(), expected=expected, own=own)
 
 
 @needs_coreml

@@ -78,6 +78,7 @@ def test_a_layer_needs_the_version_that_coremltools_writes_for_it(name: str) -> 
         add(builder)
     spec = builder.spec
     assert spec.specificationVersion == version
+    spec.description.output[0].type.multiArrayType.shape.extend([1, 8, 4, 4])
     check_form(spec, own=True)
     spec.specificationVersion = version + 1
     check_form(spec, own=False)
@@ -85,6 +86,43 @@ def test_a_layer_needs_the_version_that_coremltools_writes_for_it(name: str) -> 
         spec.specificationVersion = changed
         with pytest.raises(ExportError, match=f"the specification version {changed}"):
             check_form(spec, own=own)
+
+
+def changed_form(change: Callable[[Any], None]) -> Any:
+    with quiet():
+        from coremltools.models import datatypes
+        from coremltools.models.neural_network import NeuralNetworkBuilder
+
+        shape = [("x", datatypes.Array(2, 3))]
+        builder = NeuralNetworkBuilder(shape, [("y", None)], disable_rank5_shape_mapping=True)
+        builder.add_activation("l", "RELU", "x", "y")
+    change(builder.spec.description.output[0].type.multiArrayType)
+    return builder.spec
+
+
+def test_another_tool_may_leave_the_shape_of_an_output_out() -> None:
+    spec = changed_form(lambda array: array.ClearField("shape"))
+    check_form(spec, own=False)
+    with pytest.raises(ExportError, match="the output 'y' without a shape"):
+        check_form(spec, own=True)
+
+
+def with_range(array: Any) -> None:
+    array.shape[:] = [2, 3]
+    array.shapeRange.sizeRanges.add(lowerBound=1, upperBound=-1)
+
+
+def with_default(array: Any) -> None:
+    array.floatDefaultValue = 1
+
+
+@pytest.mark.parametrize("change", [with_range, with_default])
+@pytest.mark.parametrize("own", [True, False])
+def test_nobody_may_leave_the_size_or_the_numbers_open(
+    change: Callable[[Any], None], own: bool
+) -> None:
+    with pytest.raises(ExportError, match=r"check \(e\).*'y' with a (size that may|default)"):
+        check_form(changed_form(change), own=own)
 
 
 X = np.array([[1, 0, 2], [0, 3, 4]], np.float32)
@@ -119,4 +157,22 @@ def test_an_output_has_the_type_of_its_description(tmp_path: Path) -> None:
     check_declared(model)
     model.spec.description.output[0].type.multiArrayType.dataType = 65552  # float16
     with pytest.raises(ExportError, match=r"gives 'y' as float32 \[2, 3\], the .* says float16"):
+        check_declared(model)
+
+
+def test_what_coremltools_notes_about_itself_says_nothing(tmp_path: Path) -> None:
+    model = saved(tmp_path, lambda mb, x: mb.relu(x=x, name="y"))
+    attributes = model.spec.mlProgram.attributes
+    attributes["buildInfo"].type.tensorType.dataType = 2
+    check_form(model.spec, own=False)
+    attributes["other"].type.tensorType.dataType = 2
+    with pytest.raises(ExportError, match=r"attributes of the program \['other'\]"):
+        check_form(model.spec, own=False)
+
+
+def test_a_picture_in_grey_cannot_be_proven(tmp_path: Path) -> None:
+    model = saved(tmp_path, lambda mb, x: mb.relu(x=x, name="y"))
+    image = model.spec.description.input[0].type.imageType
+    image.width, image.height, image.colorSpace = 3, 2, 10  # GRAYSCALE
+    with pytest.raises(ExportError, match=r"check \(b\): the image 'x' is neither RGB nor BGR"):
         check_declared(model)

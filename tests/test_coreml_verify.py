@@ -20,8 +20,9 @@ from silverprint.errors import BackboneError, ExportError, InvalidDataError, Inv
 from silverprint.export.coreml import available
 from silverprint.export.coreml.names import PICTURE_RULE, PREVIEW_TYPE
 from silverprint.export.coreml.reader import read_model
-from silverprint.model.compose import RECORD_KEY
+from silverprint.model.metadata import RECORD_KEY
 from support.coreml_networks import HEIGHT, LABELS, WIDTH, convolutional
+from support.graphs import PLAIN, backbone, saved
 
 FORMATS = Path(__file__).resolve().parent / "formats"
 
@@ -109,6 +110,23 @@ def test_verify_takes_any_onnx_model_and_its_normalisation(tmp_path: Path) -> No
         verify(tmp_path / "Any.mlpackage", path, mean=(1, 2, 3), std=(1, 1, 1))
     with pytest.raises(ExportError, match="has no mean"):
         verify(tmp_path / "Any.mlpackage", path)
+
+
+def test_verify_takes_the_same_outputs_and_scores_as_the_export(tmp_path: Path) -> None:
+    path = saved(backbone(), tmp_path / "own.onnx")
+    inner, flat = tmp_path / "Inner.mlpackage", tmp_path / "Flat.mlpackage"
+    sp.coreml.export(path, inner, outputs=["map"], **PLAIN)
+    assert verify(inner, path, **PLAIN).unproven == ()
+    labels = [f"label {number}" for number in range(5)]
+    sp.coreml.export(path, flat, labels=labels, outputs=["flat"], scores="logits", **PLAIN)
+    assert verify(flat, path, outputs=["flat"], scores="logits", **PLAIN).unproven == ()
+
+
+def test_an_extractor_is_no_classifier(pets: Path, tmp_path: Path) -> None:
+    path = saved(backbone(), tmp_path / "own.onnx")
+    sp.coreml.export(path, **PLAIN)
+    with pytest.raises(ExportError, match="is no classifier"):
+        verify(tmp_path / "own.mlpackage", pets / "Pets.onnx")
 
 
 @pytest.mark.parametrize(

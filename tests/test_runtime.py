@@ -295,7 +295,7 @@ def test_features_are_the_bytes_of_stock_onnx_runtime(
 
 
 def test_a_pad_of_zeros_before_a_maximum_counts_as_zeros() -> None:
-    """ONNX Runtime's fusion of the two takes it as the least number; the test says what ONNX does."""
+    """ONNX Runtime's fusion of the two takes it as the least number; expected is what ONNX says."""
     borders = numpy_helper.from_array(np.asarray([0, 0, 0, 0, 0, 0, 1, 1], np.int64), "borders")
     zero = numpy_helper.from_array(np.zeros((), np.float32), "zero")
     one = numpy_helper.from_array(np.ones((), np.float32), "one")

@@ -24,6 +24,7 @@ from support.coreml_networks import (
     RULE,
     convolutional,
     detector,
+    extractor,
     transformer,
 )
 
@@ -42,17 +43,24 @@ class Base:
     network: Callable[[], onnx.ModelProto]
     options: ExportOptions
     detects: bool = False
+    outputs: tuple[str, ...] = ()
 
     @property
     def expected(self) -> Expected:
         if self.detects:
             return Expected(RULE, LABELS, options=self.options, detector=Detector(BOXES))
+        if self.outputs:
+            return Expected(RULE, outputs=self.outputs, options=self.options)
         return Expected(RULE, LABELS, options=self.options)
 
     def write(self, folder: Path) -> Path:
         path = folder / f"written{self.suffix}"
         if self.detects:
             write_detector(path, self.network(), self.options)
+        elif self.outputs:
+            write_backbone(
+                self.network(), path, picture_rule=RULE, metadata={}, options=self.options
+            )
         else:
             write_classifier(
                 self.network(),
@@ -78,6 +86,8 @@ BASES = {
     "vit .mlmodel 8 bits": Base(
         ".mlmodel", transformer, ExportOptions(precision="float32", weights=8)
     ),
+    "features": Base(".mlpackage", extractor, _F32, outputs=("features",)),
+    "features .mlmodel": Base(".mlmodel", extractor, _F32, outputs=("features",)),
     "detector .mlmodel": Base(".mlmodel", detector, _F32, detects=True),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from support.coreml_copies import Copy
 from support.coreml_planting import fault
 
@@ -85,6 +87,59 @@ def _(copy: Copy) -> None:
     copy.spec.mlProgram.version = 2
 
 
+_EXTRACTORS = ("features", "features .mlmodel")
+
+
+def _array(copy: Copy) -> Any:
+    return copy.spec.description.output[0].type.multiArrayType
+
+
+@fault("an output of no shape", *_EXTRACTORS)
+def _(copy: Copy) -> None:
+    _array(copy).ClearField("shape")
+
+
+@fault("an output described with another shape", *_EXTRACTORS)
+def _(copy: Copy) -> None:
+    _array(copy).shape[1] += 1
+
+
+@fault("an output of a range of sizes", *_EXTRACTORS)
+def _(copy: Copy) -> None:
+    for size in _array(copy).shape:
+        _array(copy).shapeRange.sizeRanges.add(lowerBound=size, upperBound=-1)
+
+
+@fault("an output of several sizes", *_EXTRACTORS)
+def _(copy: Copy) -> None:
+    _array(copy).enumeratedShapes.shapes.add(shape=_array(copy).shape)
+
+
+@fault("an output with a default", *_EXTRACTORS)
+def _(copy: Copy) -> None:
+    _array(copy).floatDefaultValue = 1
+
+
+@fault("a block with inputs of its own", _PROGRAM)
+def _(copy: Copy) -> None:
+    copy.block.inputs.add().CopyFrom(copy.main.inputs[0])
+
+
+@fault("an attribute of the program", _PROGRAM)
+def _(copy: Copy) -> None:
+    copy.spec.mlProgram.attributes["other"].type.tensorType.dataType = _INT32
+
+
+@fault("an attribute of the function", _PROGRAM)
+def _(copy: Copy) -> None:
+    copy.main.attributes["other"].type.tensorType.dataType = _INT32
+
+
+@fault("an attribute of the block", _PROGRAM)
+def _(copy: Copy) -> None:
+    copy.block.attributes["other"].type.tensorType.dataType = _INT32
+
+
 # Declared types
 
 _FLOAT16, _FLOAT32, _INT32 = 10, 11, 23  # MIL_pb2.DataType
@@ -93,6 +148,11 @@ _FLOAT16, _FLOAT32, _INT32 = 10, 11, 23  # MIL_pb2.DataType
 @fault("the image as float16", "cnn", "cnn float16")
 def _(copy: Copy) -> None:
     copy.main.inputs[0].type.tensorType.dataType = _FLOAT16
+
+
+@fault("the image with another rank than sides", "cnn")
+def _(copy: Copy) -> None:
+    copy.main.inputs[0].type.tensorType.rank = 20
 
 
 @fault("another height of the image in the program", "cnn")
@@ -164,6 +224,13 @@ def _(copy: Copy) -> None:
 def _(copy: Copy) -> None:
     operation = next(one for one in copy.block.operations if one.type.startswith("constexpr_"))
     operation.outputs[0].type.tensorType.dataType = _FLOAT32
+
+
+@fault("another number of classes declared", "cnn")
+def _(copy: Copy) -> None:
+    (classify,) = copy.operations("classify")
+    classes = classify.inputs["classes"].arguments[0].value
+    classes.type.listType.length.constant.size += 1
 
 
 @fault("a label of no type", "cnn")

@@ -96,6 +96,13 @@ class Sketch:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def extractor() -> onnx.ModelProto:
+    """One convolution and its mean, without a head."""
+    s = Sketch(4)
+    x = s.add("Relu", "stem.act", s.conv("stem", s.normalised(), 8, 3, 3, strides=[2, 2]))
+    return s.model(s.add("Flatten", "features", s.add("GlobalAveragePool", "pooled", x), axis=1))
+
+
 def convolutional() -> onnx.ModelProto:
     """Stem, a branch with a norm alone, depthwise and grouped convolutions, two kinds of pools."""
     s = Sketch(1)

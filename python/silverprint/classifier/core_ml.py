@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from silverprint.data.source import StrPath
 from silverprint.export.coreml import ExportOptions, PackageSummary, write_classifier
+from silverprint.export.coreml.damage import named
 from silverprint.export.coreml.pictures import drawn, readable, tensors_of
-from silverprint.model.compose import RECORD_KEY, ClassifierRecord
+from silverprint.model.compose import ClassifierRecord
+from silverprint.model.metadata import RECORD_KEY
 
 if TYPE_CHECKING:
     from silverprint.data.decode import Picture
@@ -52,16 +54,17 @@ def write_core_ml(
     def proof(written: Path) -> Proof:
         return replace(prove(written, graph, tensors, expected=expected), path=str(path))
 
-    return write_classifier(
-        graph,
-        path,
-        labels=record.labels,
-        picture_rule=rule.to_json(),
-        metadata=metadata,
-        details=details,
-        options=options,
-        prove=proof,
-    )
+    with named(Path(path)):
+        return write_classifier(
+            graph,
+            path,
+            labels=record.labels,
+            picture_rule=rule.to_json(),
+            metadata=metadata,
+            details=details,
+            options=options,
+            prove=proof,
+        )
 
 
 def details_of(record: ClassifierRecord) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from silverprint.export.coreml.reader import SavedModel, read_model
 from silverprint.features.augmentation import SeededView
 from silverprint.features.extraction import FloatMatrix
 from silverprint.features.once import once
-from silverprint.model.compose import RECORD_KEY, ClassifierRecord
+from silverprint.model.compose import ClassifierRecord
+from silverprint.model.metadata import RECORD_KEY
 
 
 class CoreMLFunction:
@@ -32,6 +33,7 @@ class CoreMLFunction:
         self._path = saved.path
         self.rule: PictureRule = record.rule
         self.dimension = len(record.labels)
+        self.dtype = np.dtype(np.float32)
         self._labels = record.labels
         self._image = description.input[0].name
         self._probabilities = description.predictedProbabilitiesName
@@ -97,9 +99,12 @@ class CoreMLClassifier(AnsweringClassifier):
 
     @once
     def _function(self) -> Any:
-        with told(self._saved.path):
-            return CoreMLFunction(self._saved, self.record)
+        try:
+            with told(self._saved.path):
+                return CoreMLFunction(self._saved, self.record)
+        except ExportError as error:
+            raise _invalid(self._saved.path, error) from error
 
 
 def _invalid(path: StrPath, error: ExportError) -> InvalidDataError:
-    return InvalidDataError(path, str(error).removeprefix(str(path)).lstrip(": "))
+    return InvalidDataError(path, str(error).removeprefix(str(as_path(path))).lstrip(": "))

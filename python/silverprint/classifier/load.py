@@ -17,7 +17,7 @@ def load(path: StrPath) -> AnsweringClassifier:
         InvalidDataError: the file is missing, damaged, or not written by silverprint; or it is a
             Core ML file and coremltools is not installed.
     """
-    if as_path(path).suffix in CORE_ML:
+    if as_path(path).suffix.lower() in CORE_ML:
         from silverprint.classifier.core_ml_classifier import CoreMLClassifier
 
         return CoreMLClassifier(path)

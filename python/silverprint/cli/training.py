@@ -27,6 +27,15 @@ def output_paths(output: Path) -> list[Path]:
     from silverprint.errors import ExportError, InvalidParameterError
     from silverprint.export.coreml import available
 
+    endings = "a name ending in .onnx, .mlpackage or .mlmodel"
+    if output.suffix not in (".onnx", *CORE_ML) and output.suffix.lower() in (
+        ".onnx",
+        *CORE_ML,
+        ".pt",
+        ".h5",
+        ".tflite",
+    ):
+        raise InvalidParameterError("output", str(output), endings)
     if output.suffix in CORE_ML:
         reason = available()
         if reason is not None:
@@ -34,9 +43,6 @@ def output_paths(output: Path) -> list[Path]:
         return _writable([output])
     if output.suffix == ".onnx":
         return _writable([output])
-    if output.suffix in (".pt", ".h5", ".tflite"):
-        endings = "a name ending in .onnx, .mlpackage or .mlmodel"
-        raise InvalidParameterError("output", str(output), endings)
     both = [output.with_name(output.name + ".onnx")]
     if available() is None:
         both.append(output.with_name(output.name + ".mlpackage"))

@@ -20,8 +20,9 @@ from silverprint.export.coreml import (
     write_backbone,
     write_classifier,
 )
-from silverprint.export.coreml.foreign import Scores
-from silverprint.export.coreml.options import Layout
+from silverprint.export.coreml.damage import named
+from silverprint.export.coreml.foreign import Adopted, Scores
+from silverprint.export.coreml.options import Layout, format_of
 from silverprint.export.coreml.pictures import drawn, tensors_of
 from silverprint.export.coreml.proof import Expected, Proof, prove
 from silverprint.model.compose import is_classifier
@@ -29,6 +30,10 @@ from silverprint.model.endings import CORE_ML
 from silverprint.model.metadata import ModelMetadata
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import onnx
+
     from silverprint.data.decode import Picture
 
 
@@ -84,16 +89,13 @@ def export(
         raise InvalidParameterError("options", options, "sp.coreml.ExportOptions(...)")
     if not isinstance(metadata, ModelMetadata | None):
         raise InvalidParameterError("metadata", metadata, "sp.ModelMetadata(...)")
-    if labels is not None:
-        labels = checked_labels(labels)
-    if outputs is not None and (isinstance(outputs, str) or not isinstance(outputs, Sequence)):
-        raise InvalidParameterError("outputs", outputs, "a list of names of tensors")
-    source = as_path(model)
+    source = as_path(model, "model")
     if source.suffix in CORE_ML:
         raise InvalidParameterError("model", str(model), "an .onnx file, not the result of one")
     target = source.with_suffix(".mlpackage") if path is None else as_path(path)
     chosen = options or ExportOptions()
-    foreign = {
+    format_of(target, chosen)
+    settled = {
         "labels": labels,
         "outputs": outputs,
         "scores": scores,
@@ -103,41 +105,97 @@ def export(
         "channel_order": channel_order,
         "crop_and_scale": crop_and_scale,
     }
-    if is_classifier(source):
-        for name, value in foreign.items():
-            if value is not None:
-                raise InvalidParameterError(name, value, "nothing: silverprint's model says it")
-        written = ImageClassifier.load(source).write(target, metadata, chosen, pictures=pictures)
-        assert isinstance(written, PackageSummary)
-        return written
-    given: dict[str, Any] = {"size": size, "mean": mean, "std": std, "channel_order": channel_order}
-    if labels is None:
+    with named(source):
+        if is_classifier(source):
+            check_settled(settled)
+            own = ImageClassifier.load(source)
+            written = own.write(target, metadata, chosen, pictures=pictures)
+            assert isinstance(written, PackageSummary)
+            return written
+        given: dict[str, Any] = {"size": size, "mean": mean, "std": std}
+        given["channel_order"] = channel_order
+        classes = None if labels is None else checked_labels(labels)
+        adopted = adopt(source, classes is not None, outputs, scores, given)
+        rule = PictureRule(
+            adopted.height,
+            adopted.width,
+            "center_crop" if crop_and_scale is None else crop_and_scale,
+        )
+        tensors = drawn(rule) if pictures is None else tensors_of(pictures, rule)
+        about = _about(source, rule, metadata, adopted, chosen)
+        return _write(adopted.graph, target, classes, tensors, about)
+
+
+def adopt(
+    source: Path,
+    classifier: bool,
+    outputs: Sequence[str] | None,
+    scores: Scores | None,
+    given: Mapping[str, Any],
+) -> Adopted:
+    """The foreign model at `source`; `given`: size, mean, std and channel_order, as for `export`.
+
+    Raises: as `export`.
+    """
+    if outputs is not None:
+        plain = isinstance(outputs, Sequence) and not isinstance(outputs, str)
+        if not plain or not all(isinstance(name, str) for name in outputs):
+            raise InvalidParameterError("outputs", outputs, "a list of names of tensors")
+    if not classifier:
         if scores is not None:
             raise InvalidParameterError("scores", scores, "labels beside it")
-        adopted = adopt_backbone(source, outputs=outputs, **given)
-    else:
-        if outputs is not None and len(outputs) != 1:
-            raise InvalidParameterError("outputs", outputs, "one tensor, that of the scores")
-        output = None if outputs is None else outputs[0]
-        adopted = adopt_classifier(source, output=output, scores=scores, **given)
-    rule = PictureRule(adopted.height, adopted.width, crop_and_scale or "center_crop")
-    tensors = drawn(rule) if pictures is None else tensors_of(pictures, rule)
+        return adopt_backbone(source, outputs=outputs, **given)
+    if outputs is not None and len(outputs) != 1:
+        raise InvalidParameterError("outputs", outputs, "one tensor, that of the scores")
+    output = None if outputs is None else outputs[0]
+    return adopt_classifier(source, output=output, scores=scores, **given)
+
+
+def check_settled(given: Mapping[str, Any]) -> None:
+    """Refuse what a model of silverprint says by itself.
+
+    Raises InvalidParameterError: one of `given` is not None.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidParameterError(name, value, "nothing: silverprint's model says it")
+
+
+def _about(
+    source: Path,
+    rule: PictureRule,
+    metadata: ModelMetadata | None,
+    adopted: Adopted,
+    options: ExportOptions,
+) -> dict[str, Any]:
+    """What the file says beside the network."""
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    about: dict[str, Any] = {
+    return {
         "picture_rule": rule.to_json(),
         "metadata": (metadata or ModelMetadata()).to_dict(),
         "details": {"backbone": {"licence": adopted.licence, "sha256": digest}},
-        "options": chosen,
+        "options": options,
     }
-    kept = () if labels else tuple(value.name for value in adopted.graph.graph.output)
-    expected = Expected(labels=tuple(labels) if labels else None, outputs=kept, **about)
+
+
+def _write(
+    graph: onnx.ModelProto,
+    target: Path,
+    labels: list[str] | None,
+    tensors: Sequence[npt.NDArray[np.float32]],
+    about: Mapping[str, Any],
+) -> PackageSummary:
+    if labels is None:
+        expected = Expected(outputs=tuple(value.name for value in graph.graph.output), **about)
+    else:
+        expected = Expected(labels=tuple(labels), **about)
 
     def proof(written: Path) -> Proof:
-        return replace(prove(written, adopted.graph, tensors, expected=expected), path=str(target))
+        return replace(prove(written, graph, tensors, expected=expected), path=str(target))
 
     if labels is None:
-        return write_backbone(adopted.graph, target, prove=proof, **about)
-    return write_classifier(adopted.graph, target, labels=labels, prove=proof, **about)
+        return write_backbone(graph, target, prove=proof, **about)
+    return write_classifier(graph, target, labels=labels, prove=proof, **about)
 
 
 def checked_labels(labels: object) -> list[str]:

@@ -13,14 +13,15 @@ import numpy as np
 
 from silverprint.classifier.classifier import ImageClassifier
 from silverprint.classifier.core_ml import details_of
-from silverprint.coreml.exporting import checked_labels
+from silverprint.coreml.exporting import adopt, check_settled, checked_labels
 from silverprint.data.mapping import StrPath, as_path
 from silverprint.data.rule import PictureRule
 from silverprint.data.scan import entries, is_picture
 from silverprint.data.source import DataSource
 from silverprint.errors import ExportError, InvalidParameterError
-from silverprint.export.coreml.damage import told
-from silverprint.export.coreml.foreign import adopt_backbone, adopt_classifier
+from silverprint.export.coreml.damage import named, told
+from silverprint.export.coreml.foreign import Scores
+from silverprint.export.coreml.graph.renaming import identifier
 from silverprint.export.coreml.names import PICTURE_RULE
 from silverprint.export.coreml.options import ExportOptions, Layout
 from silverprint.export.coreml.pictures import COUNT, drawn, tensor_of
@@ -29,16 +30,17 @@ from silverprint.export.coreml.proof.core_ml import ask_core_ml
 from silverprint.export.coreml.proof.oracle import Floats, Oracle
 from silverprint.export.coreml.proof.other_rules import agreements
 from silverprint.export.coreml.proof.subject import subject_of
+from silverprint.export.coreml.protobuf import COLOURS
 from silverprint.export.coreml.reader import SavedModel, read_model
+from silverprint.features import graph as graphs
 from silverprint.features.extraction import as_pictures
-from silverprint.model.compose import RECORD_KEY, ClassifierRecord, is_classifier, read_classifier
+from silverprint.model.compose import ClassifierRecord, is_classifier, read_classifier
+from silverprint.model.metadata import RECORD_KEY
 
 if TYPE_CHECKING:
     import onnx
 
     from silverprint.data.decode import Picture
-
-_BGR = 30  # FeatureTypes_pb2.ImageFeatureType.ColorSpace
 
 
 def verify(
@@ -47,6 +49,8 @@ def verify(
     pictures: DataSource | StrPath | Sequence[Picture] | None = None,
     *,
     labels: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    scores: Scores | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     channel_order: Layout | None = None,
@@ -58,7 +62,8 @@ def verify(
     pictures answer also under other picture rules, which a device may have: scaled to fill or to
     fit, without antialiasing, with Lanczos resampling. Of a classifier of silverprint the file must
     also tell labels, picture rule, training and metrics as the model does; the author's words may
-    be others.
+    be others. An ONNX model of another origin says nothing about labels and metadata: there only
+    what is computed is compared.
 
     Args:
         path: an ``.mlpackage`` or ``.mlmodel``.
@@ -66,7 +71,8 @@ def verify(
         pictures: paths, bytes, PIL images or arrays; a folder of pictures or of label folders; a
             DataSource. None: drawn pictures, and no other rules.
         labels: of each picture, in order, where `pictures` does not say them.
-        mean, std, channel_order: of a model of another origin, as for `export`.
+        outputs, scores, mean, std, channel_order: of a model of another origin, as they were given
+            to `export`. None for `outputs` of a feature extractor: those that the file has.
 
     Returns:
         What was compared; printed, it is a report.
@@ -80,7 +86,8 @@ def verify(
     """
     saved = read_model(as_path(path))
     given, truth = _listed(pictures, labels)
-    foreign = {"mean": mean, "std": std, "channel_order": channel_order}
+    foreign: dict[str, Any] = {"mean": mean, "std": std, "channel_order": channel_order}
+    foreign |= {"outputs": outputs, "scores": scores}
     known = _known(saved, reference, foreign)
     rule = known.rule
     if given is None:
@@ -91,7 +98,7 @@ def verify(
     written = _record(saved) if known.record else None
     expected = _expected(saved, known, written)
     with told(saved.path):
-        proof = prove(saved.path, known.graph, tensors, expected=expected)
+        proof = prove(saved.path, known.graph, tensors, expected=expected, own=written is not None)
     if known.record and written:
         _check_record(written, known.record)
     rules = proof.rules
@@ -115,15 +122,15 @@ def _known(saved: SavedModel, reference: object, foreign: Mapping[str, Any]) -> 
     if isinstance(reference, ImageClassifier):
         own = (reference._model, reference.record)
     elif isinstance(reference, str | os.PathLike):
-        path = as_path(reference)
+        path = as_path(reference, "reference")
         if not is_classifier(path):
             return _adopted(saved, path, foreign)
         own = read_classifier(path)
     else:
         raise InvalidParameterError("reference", reference, "an ImageClassifier or an .onnx file")
-    for name, value in foreign.items():
-        if value is not None:
-            raise InvalidParameterError(name, value, "nothing: silverprint's model says it")
+    check_settled(foreign)
+    if not saved.spec.description.predictedFeatureName:
+        raise ExportError(f"{saved.path} is no classifier, and the reference is one")
     graph, record = own
     return _Known(onnx.ModelProto.FromString(graph), record.rule, record)
 
@@ -134,9 +141,22 @@ def _adopted(saved: SavedModel, path: Path, foreign: Mapping[str, Any]) -> _Know
     sizes = [(int(one.height), int(one.width)) for one in _images(saved)]
     if len(sizes) != 1:
         raise ExportError(f"{saved.path} takes {len(sizes)} images instead of one")
-    adopt = adopt_classifier if description.predictedFeatureName else adopt_backbone
-    adopted = adopt(path, size=sizes[0], **foreign)
+    outputs, scores = foreign["outputs"], foreign["scores"]
+    given = {key: value for key, value in foreign.items() if key not in ("outputs", "scores")}
+    if not description.predictedFeatureName and outputs is None:
+        outputs = _outputs(saved, path)
+    with named(path):
+        classifier = bool(description.predictedFeatureName)
+        adopted = adopt(path, classifier, outputs, scores, {**given, "size": sizes[0]})
     return _Known(adopted.graph, _written_rule(saved, sizes[0]), None)
+
+
+def _outputs(saved: SavedModel, path: Path) -> list[str] | None:
+    """The tensors of the model at `path` that the file gives; None where one is not found."""
+    nodes = graphs.load(path).graph.node
+    tensors = {identifier(name): name for node in nodes for name in node.output}
+    names = [feature.name for feature in saved.spec.description.output]
+    return [tensors[name] for name in names] if set(names) <= set(tensors) else None
 
 
 def _images(saved: SavedModel) -> list[Any]:
@@ -173,7 +193,7 @@ def _expected(
     if known.record is None:
         return None
     description = saved.spec.description
-    bgr = any(image.colorSpace == _BGR for image in _images(saved))
+    bgr = any(image.colorSpace == COLOURS["BGR"] for image in _images(saved))
     options = ExportOptions(
         layout="BGR" if bgr else "RGB",
         label_name=description.predictedFeatureName,

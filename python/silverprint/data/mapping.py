@@ -14,15 +14,16 @@ from silverprint.errors import InvalidDataError, InvalidParameterError
 StrPath: TypeAlias = str | os.PathLike[str]
 
 
-def as_path(path: StrPath) -> Path:
-    """`path` as a Path.
+def as_path(path: StrPath, name: str = "path") -> Path:
+    """`path` as a Path; `name` is what the parameter is called.
 
     Raises:
         InvalidParameterError: it is no path.
     """
-    if not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path):
-        raise InvalidParameterError("path", path, "a path")
-    return Path(path)
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str) or "\0" in text:
+        raise InvalidParameterError(name, path, "a path")
+    return Path(text)
 
 
 def paths_by_label(mapping: Mapping[str, Iterable[StrPath]]) -> dict[str, list[Path]]:

@@ -20,7 +20,7 @@ from silverprint.errors import InvalidDataError, InvalidParameterError
 from silverprint.features.external_data import tensors
 from silverprint.features.graph import FEATURES, OURS
 from silverprint.model.endings import CORE_ML
-from silverprint.model.metadata import ModelMetadata
+from silverprint.model.metadata import RECORD_KEY, ModelMetadata
 from silverprint.model.metrics import ClassifierMetrics
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 PROBABILITIES = "targetProbability"
 INDEX = "target_index"
-RECORD_KEY = "silverprint"
 FORMAT_VERSION = 1
 
 _IR_VERSION = 10

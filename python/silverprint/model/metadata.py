@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 from silverprint.errors import InvalidParameterError
 
+RECORD_KEY = "silverprint"
+"""The entry of a model file that holds its record."""
+
+_OWN = ("author", "license", "version", "short_description")
+
 
 @dataclass(frozen=True)
 class ModelMetadata:
@@ -19,7 +24,7 @@ class ModelMetadata:
         additional: further keys of your own, text to text.
 
     Raises:
-        InvalidParameterError: a value is not text.
+        InvalidParameterError: a value is not text, or a key has a meaning of its own.
     """
 
     author: str = ""
@@ -29,25 +34,22 @@ class ModelMetadata:
     additional: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for key in (*_OWN, RECORD_KEY):
+            if key in self.additional:
+                raise InvalidParameterError("additional", key, "keys that have no meaning yet")
         for key, value in self.to_dict().items():
             if not isinstance(key, str) or not isinstance(value, str):
                 raise InvalidParameterError(str(key), value, "text")
 
     def to_dict(self) -> dict[str, str]:
         """All that is not empty, as one dictionary."""
-        own = {
-            "author": self.author,
-            "license": self.license,
-            "version": self.version,
-            "short_description": self.short_description,
-        }
+        own = {key: getattr(self, key) for key in _OWN}
         return {key: value for key, value in own.items() if value != ""} | dict(self.additional)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, str]) -> ModelMetadata:
         """The metadata that `to_dict` gave."""
-        known = ("author", "license", "version", "short_description")
         return cls(
-            **{key: values[key] for key in known if key in values},
-            additional={key: value for key, value in values.items() if key not in known},
+            **{key: values[key] for key in _OWN if key in values},
+            additional={key: value for key, value in values.items() if key not in _OWN},
         )

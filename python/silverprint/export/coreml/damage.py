@@ -1,4 +1,4 @@
-"""One error for whatever a damaged file makes of its reader."""
+"""Errors that name the file they come from."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from silverprint.errors import ExportError, SilverprintError
+from silverprint.errors import BackboneError, ExportError, SilverprintError
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let the error of an export or a backbone begin with `path`, unless it has it already."""
+    try:
+        yield
+    except (BackboneError, ExportError) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
 
 
 @contextmanager
 def told(path: Path) -> Iterator[None]:
-    """Raise ExportError naming `path` where its numbers and names lead nowhere."""
+    """One ExportError naming `path` for whatever a damaged file makes of its reader."""
     try:
-        yield
+        with named(path):
+            yield
     except SilverprintError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -16,6 +17,7 @@ from silverprint.export.coreml.graph.renaming import free_names, identifier, ren
 from silverprint.export.coreml.names import IMAGE, PROBABILITIES
 from silverprint.export.coreml.options import Layout
 from silverprint.features import graph as graphs
+from silverprint.features.normalisation import stated_normalisation
 
 if TYPE_CHECKING:
     import onnx
@@ -151,12 +153,13 @@ def _begin_at_image(
     entries = graphs.metadata(model)
     own_input, height, width = graphs.image_input(model, path)
     height, width = _size(path, (height, width), size, entries.get("input_size", ""))
-    found_mean, found_std = graphs.normalisation(entries)
+    found_mean, found_std = stated_normalisation(entries)
     constants = {
         "mean": _three(path, "mean", found_mean if mean is None else mean),
         "std": _three(path, "std", found_std if std is None else std),
     }
-    order = channel_order or entries.get("channel_order") or "RGB"
+    stated = entries.get("channel_order") or "RGB"
+    order = stated if channel_order is None else channel_order
     if order not in ("RGB", "BGR"):
         raise ExportError(f"{path}: channel_order={order!r}: expected 'RGB' or 'BGR'")
     body = model.graph
@@ -207,7 +210,7 @@ def _size(
         if not pair or not all(type(side) is int for side in given):
             raise ExportError(f"{path}: size={given!r}: expected (height, width) in pixels")
         given = (given[0], given[1])
-    wanted = given or ((int(stated),) * 2 if stated.isdigit() else (None, None))
+    wanted = given or ((int(stated),) * 2 if stated.isdecimal() else (None, None))
     height, width = fixed[0] or wanted[0], fixed[1] or wanted[1]
     if height is None or width is None:
         raise ExportError(f"{path}: leaves height and width free; pass size=(height, width)")
@@ -225,11 +228,10 @@ def _three(path: object, name: str, values: Sequence[float] | None) -> npt.NDArr
             f"{path}: its metadata has no {name} of one or three numbers; pass mean= and std= on "
             "the 0..255 scale, or mean=(0, 0, 0), std=(1, 1, 1) for a graph that normalises itself"
         )
-    try:
-        with np.errstate(over="ignore"):
+    found = np.full(3, np.nan, np.float32)
+    with suppress(TypeError, ValueError, OverflowError), np.errstate(over="ignore"):
+        if np.asarray(values).dtype.kind in "iuf":
             found = np.asarray(values, np.float32)
-    except (TypeError, ValueError, OverflowError):
-        found = np.full(3, np.nan, np.float32)
     good = found.shape == (3,) and bool(np.isfinite(found).all())
     if not good or (name == "std" and not (found > 0).all()):
         positive = "positive " if name == "std" else ""

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from silverprint.errors import ExportError, SilverprintError
 from silverprint.export.atomic import replace_file, replace_folder
 from silverprint.export.coreml.describe import (
@@ -192,7 +194,7 @@ class _Order:
         targets = self.options.targets() if form == "mlprogram" else ("iOS15",)
         with quiet():
             program, target = to_program(ready, targets)
-            self._check_count(program)
+            self._check_outputs(program)
             try:
                 if form == "neuralnetwork":
                     return to_neural_network(program, size, self.options, labels=self.labels)
@@ -207,10 +209,23 @@ class _Order:
                     f"coremltools could not write this graph: {brief(error)}"
                 ) from error
 
-    def _check_count(self, program: Any) -> None:
+    def _check_outputs(self, program: Any) -> None:
+        outputs = program.functions["main"].outputs
+        for output in outputs:
+            if not all(isinstance(side, int | np.integer) for side in output.shape):
+                raise ExportError(
+                    f"the output {output.name!r} has a size that follows from the picture: leave "
+                    "it out (outputs=[...] names those to keep)"
+                )
+            if not output.shape:
+                raise ExportError(
+                    f"the output {output.name!r} is a single number without axes, for which a "
+                    "description has no shape: keep an axis (keepdims=1), or leave it out "
+                    "(outputs=[...] names those to keep)"
+                )
         if self.labels is None:
             return
-        found = tuple(program.functions["main"].outputs[0].shape)
+        found = tuple(outputs[0].shape)
         if found != (1, len(self.labels)):
             raise ExportError(
                 f"the graph gives {list(found)} probabilities for {len(self.labels)} labels"

@@ -21,12 +21,12 @@ import numpy.typing as npt
 from silverprint.errors import ExportError
 from silverprint.export.atomic import MANIFEST
 from silverprint.export.coreml.library import quiet
+from silverprint.export.coreml.protobuf import STRING
 
 WEIGHTS = "weights/weight.bin"
 
 _WEIGHTS_IN_PROGRAM = f"@model_path/{WEIGHTS}"
 _SENTINEL = 0xDEADBEEF
-_STRING = 2
 
 
 class ElementType(NamedTuple):
@@ -133,14 +133,21 @@ def _parse(path: Path, content: bytes) -> Any:
         raise ExportError(f"{path} holds no Core ML model, or one cut short: {error}") from error
     if spec.WhichOneof("Type") is None:
         raise ExportError(f"{path} holds no Core ML model")
-    functions = [function.name for function in spec.description.functions]
-    functions = functions or list(filter(None, [spec.description.defaultFunctionName]))
-    if functions:
-        raise ExportError(
-            f"{path} is a model of several functions ({', '.join(functions)}): save the one that "
-            "you need as a model of its own"
-        )
+    _check_functions(path, spec.description)
     return spec
+
+
+def _check_functions(path: Path, description: Any) -> None:
+    names, default = [one.name for one in description.functions], description.defaultFunctionName
+    if len(names) > 1:
+        said = f"is a model of several functions ({', '.join(names)})"
+    elif names:
+        said = f"describes the function {names[0]!r} by itself, as a model of several functions"
+    elif default:
+        said = f"says that {default!r} is its default function, as a model of several functions"
+    else:
+        return
+    raise ExportError(f"{path} {said}: save the one that you need as a model of its own")
 
 
 def main_block(spec: Any) -> Any:
@@ -192,7 +199,7 @@ def value_of(saved: SavedModel, value: Any, name: str = "") -> Any:
     if form != "tensorType":
         raise ExportError(f"the constant {name!r} is no tensor and no list")
     declared, shape = value.type.tensorType.dataType, tensor_shape(value.type.tensorType)
-    if declared == _STRING:
+    if declared == STRING:
         texts = list(value.immediateValue.tensor.strings.values)
         _check_length(name, len(texts), shape)
         return texts if shape else texts[0]

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from silverprint.errors import ExportError
+from silverprint.export.coreml.protobuf import COLOURS
 
 Array = npt.NDArray[Any]
-
-_RGB, _BGR = 20, 30  # FeatureTypes_pb2.ImageFeatureType.ColorSpace
 
 
 def given(inputs: Mapping[str, Any], name: str) -> Any:
@@ -31,7 +30,7 @@ def picture(feature: Any, value: Any) -> Array:
     Raises ExportError: another shape, a colour layout other than RGB and BGR.
     """
     declared = feature.type.imageType
-    if declared.colorSpace not in (_RGB, _BGR):
+    if declared.colorSpace not in COLOURS.values():
         raise ExportError(f"the image input {feature.name!r} is neither RGB nor BGR")
     planes = np.asarray(value, np.float32)
     expected = (1, 3, int(declared.height), int(declared.width))
@@ -39,7 +38,7 @@ def picture(feature: Any, value: Any) -> Array:
         raise ExportError(
             f"the input {feature.name!r} must be {list(expected)}, not {list(planes.shape)}"
         )
-    return planes if declared.colorSpace == _RGB else planes[:, ::-1]
+    return planes if declared.colorSpace == COLOURS["RGB"] else planes[:, ::-1]
 
 
 def tensor(feature: Any, value: Any) -> Array:

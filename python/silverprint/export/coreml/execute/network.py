@@ -27,6 +27,7 @@ from silverprint.export.coreml.execute.features import (
     picture,
     tensor,
 )
+from silverprint.export.coreml.protobuf import COLOURS
 from silverprint.export.coreml.reader import SavedModel
 
 Array = npt.NDArray[Any]
@@ -40,7 +41,6 @@ _LAYERS: Mapping[str, Callable[[Any, Sequence[Array]], Array | Sequence[Array]]]
     **network_spatial.LAYERS,
 }
 _EXACT, _RANK4 = 1, 1  # NeuralNetworkMultiArrayShapeMapping, NeuralNetworkImageShapeMapping
-_BGR = 30
 
 
 def run_network(
@@ -122,7 +122,7 @@ def _preprocessed(feature: Any, step: Any, planes: Array) -> Array:
     if not scaler.channelScale:
         raise ExportError(f"{feature.name!r} is multiplied by a channelScale of 0")
     biases = [scaler.redBias, scaler.greenBias, scaler.blueBias]
-    if feature.type.imageType.colorSpace == _BGR:
+    if feature.type.imageType.colorSpace == COLOURS["BGR"]:
         biases.reverse()
     offset = np.array(biases, np.float32).reshape(3, 1, 1)
     result: Array = planes * np.float32(scaler.channelScale) + offset

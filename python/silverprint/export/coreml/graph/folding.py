@@ -41,7 +41,7 @@ def fold(model: onnx.ModelProto) -> None:
     """
     _fold_known(model, {})
     # A folded chain may end in a Reshape that makes further sizes known.
-    while _measures(model) and _fold_known(model, _shapes(model)):
+    while _measures(model) and _fold_known(model, known_shapes(model)):
         pass
 
 
@@ -85,8 +85,19 @@ def _measured(node: onnx.NodeProto, shape: tuple[int, ...]) -> onnx.TensorProto:
     return numpy_helper.from_array(result, node.output[0])
 
 
-def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+def known_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """The shapes that ONNX's own inference finds, where every side is known."""
+    inferred = inferred_graph(model)
+    found = {}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            found[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
+    return found
+
+
+def inferred_graph(model: onnx.ModelProto) -> onnx.GraphProto:
+    """The graph with the types and shapes that ONNX's own inference finds; empty where it fails."""
     import onnx
 
     body = model.graph
@@ -103,15 +114,9 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
         ir_version=model.ir_version,
     )
     try:
-        inferred = onnx.shape_inference.infer_shapes(sketch, data_prop=True).graph
+        return onnx.shape_inference.infer_shapes(sketch, data_prop=True).graph
     except onnx.shape_inference.InferenceError:
-        return {}
-    found = {}
-    for value in (*inferred.input, *inferred.value_info):
-        tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
-            found[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
-    return found
+        return onnx.GraphProto()
 
 
 def _evaluate(

@@ -9,7 +9,7 @@ import numpy as np
 
 from silverprint.errors import ExportError
 from silverprint.export.coreml.graph.channels import take_bgr
-from silverprint.export.coreml.graph.folding import drop_dead, fold
+from silverprint.export.coreml.graph.folding import drop_dead, fold, inferred_graph
 from silverprint.export.coreml.graph.renaming import free_names, rename
 from silverprint.export.coreml.names import IMAGE
 
@@ -42,7 +42,8 @@ def prepare(
     whatever depends on constants and sizes alone is a constant.
 
     Raises ExportError: no such input or output, another fixed size, weights outside the file or
-    with NaN in them, an operator set that cannot be brought up to 13.
+    with NaN in them, an operator set that cannot be brought up to 13, an output of other numbers
+    than float32.
     """
     import onnx
 
@@ -64,6 +65,7 @@ def prepare(
     fold(model)
     body = model.graph
     _check_dependence(body)
+    _check_types(model)
     if layout == "BGR":
         take_bgr(body)
     drop_dead(body)
@@ -117,6 +119,23 @@ def _check_dependence(body: onnx.GraphProto) -> None:
     for value in body.output:
         if value.name not in computed:
             raise ExportError(f"the output {value.name!r} does not depend on the picture")
+
+
+def _check_types(model: onnx.ModelProto) -> None:
+    """Refuse what is no float32: Core ML would give it in another type than the graph."""
+    from onnx import TensorProto
+
+    kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.output}
+    if not all(kinds.values()):
+        inferred = inferred_graph(model).output
+        kinds |= {value.name: value.type.tensor_type.elem_type for value in inferred}
+    for name, kind in kinds.items():
+        if kind not in (TensorProto.UNDEFINED, TensorProto.FLOAT):
+            found = TensorProto.DataType.Name(kind).lower()
+            raise ExportError(
+                f"the output {name!r} is {found}, and an output of a Core ML file float32: leave "
+                "it out (outputs=[...] names those to keep), or cast it to float32 in the graph"
+            )
 
 
 def _check_numbers(body: onnx.GraphProto) -> None:

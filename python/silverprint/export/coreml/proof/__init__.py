@@ -37,6 +37,7 @@ def prove(
     tensors: Sequence[Floats],
     *,
     expected: Expected | None = None,
+    own: bool | None = None,
 ) -> Proof:
     """Compare the file at `path` with `reference`, the graph that it was translated from.
 
@@ -46,15 +47,17 @@ def prove(
             or any number of feature outputs; weights inside.
         tensors: pictures that it is executed on, float32 [1, 3, height, width], levels 0..255.
             Real ones: noise reaches neither labels nor the range of the activations.
-        expected: what the description must say; None compares labels and outputs only, and takes
-            a newer specification version than the file needs.
+        expected: what the description must say; None compares labels and outputs only.
+        own: whether silverprint wrote the file, which then must be of the form that it writes. A
+            file of another tool may have a newer specification version than it needs. None: own
+            where `expected` is given.
 
     Raises:
         ExportError: the file computes or says something else, naming the first layer that
             differs; it is damaged; or it holds operators that cannot be executed here.
     """
     saved = read_model(path)
-    count = check_form(saved.spec, own=expected is not None)
+    count = check_form(saved.spec, own=expected is not None if own is None else own)
     if expected is not None:
         count += check_description(saved, expected)
     checks = [Check("e", "facts of the description equal", count)]

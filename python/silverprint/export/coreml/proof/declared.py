@@ -10,6 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from silverprint.errors import ExportError
+from silverprint.export.coreml.protobuf import (
+    ARRAYS,
+    COLOURS,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    STRING,
+)
 from silverprint.export.coreml.reader import (
     ELEMENT_TYPES,
     SavedModel,
@@ -18,10 +27,7 @@ from silverprint.export.coreml.reader import (
     value_of,
 )
 
-_FLOATS = {10: "float16", 11: "float32", 12: "float64"}  # MIL_pb2.DataType
-_TEXT, _INT64, _FLOAT64 = 2, 24, 12
-_ARRAYS = {65552: 10, 65568: 11, 65600: 12, 131080: 21, 131104: 23}
-"""From FeatureTypes_pb2.ArrayFeatureType.ArrayDataType to MIL_pb2.DataType."""
+_FLOATS = {FLOAT16: "float16", FLOAT32: "float32", FLOAT64: "float64"}
 
 _TYPE_GIVEN = {"cast": "dtype", "quantize": "output_dtype", "constexpr_cast": "output_dtype"}
 """Parameters that name the type of the result."""
@@ -61,6 +67,8 @@ class _Program:
     def check(self) -> None:
         description = self._saved.spec.description
         self._check_described("takes", description.input)
+        for value in _main(self._saved).inputs:
+            _check_tensor(f"the input {value.name!r} of the program", value.type)
         for operation in main_block(self._saved.spec).operations:
             for output in operation.outputs:
                 what = f"layer {output.name!r} of the saved file ({operation.type})"
@@ -83,9 +91,14 @@ class _Program:
                 continue
             image = feature.type.imageType
             shape = tensor_shape(declared.tensorType)
-            wanted, number = shape, _ARRAYS.get(feature.type.multiArrayType.dataType, 0)
+            wanted, number = shape, ARRAYS.get(feature.type.multiArrayType.dataType, 0)
             if kind == "imageType":
-                wanted, number = (1, 3, int(image.height), int(image.width)), 11
+                if image.colorSpace not in COLOURS.values():
+                    raise ExportError(
+                        f"check (b): the image {feature.name!r} is neither RGB nor BGR: another "
+                        "kind of picture, such as one in grey, cannot be proven"
+                    )
+                wanted, number = (1, 3, int(image.height), int(image.width)), FLOAT32
             if (number, wanted) != (declared.tensorType.dataType, shape):
                 raise ExportError(
                     f"check (b): the program {verb} {feature.name!r} as {_shown(declared)}, the "
@@ -93,15 +106,7 @@ class _Program:
                 )
 
     def _check_shape(self, what: str, operation: Any, declared: Any) -> None:
-        form = declared.WhichOneof("type")
-        if form != "tensorType":
-            raise ExportError(f"check (b): {what} is declared as {form or 'nothing'}, no tensor")
-        tensor = declared.tensorType
-        if tensor.rank != len(tensor.dimensions):
-            raise ExportError(
-                f"check (b): {what} is declared with {len(tensor.dimensions)} sides and the rank "
-                f"{tensor.rank}"
-            )
+        _check_tensor(what, declared)
         # What follows from whole numbers that are computed may have any size.
         open_ended = operation.type == "non_zero" or any(
             not _fixed(one) or one.tensorType.dataType not in _FLOATS
@@ -165,16 +170,36 @@ class _Program:
         if classes is None:
             raise ExportError(f"check (b): {what} has no classes")
         key = classes.type.listType.type
-        if key.tensorType.dataType not in (_TEXT, _INT64) or key.tensorType.dimensions:
+        if key.tensorType.dataType not in (STRING, INT64) or key.tensorType.dimensions:
             raise ExportError(f"check (b): {what} has classes that are neither texts nor int64")
+        length, count = (
+            classes.type.listType.length.constant.size,
+            len(classes.immediateValue.list.values),
+        )
+        if length != count:
+            raise ExportError(
+                f"check (b): {what} has {count} classes, declared as a list of {length}"
+            )
         wanted = type(key)()
         wanted.dictionaryType.keyType.CopyFrom(key)
-        wanted.dictionaryType.valueType.tensorType.dataType = _FLOAT64
+        wanted.dictionaryType.valueType.tensorType.dataType = FLOAT64
         if [one.type for one in operation.outputs] != [key, wanted]:
             raise ExportError(
                 f"check (b): {what} is not declared as a label and a dictionary from labels to "
                 "float64"
             )
+
+
+def _check_tensor(what: str, declared: Any) -> None:
+    form = declared.WhichOneof("type")
+    if form != "tensorType":
+        raise ExportError(f"check (b): {what} is declared as {form or 'nothing'}, no tensor")
+    tensor = declared.tensorType
+    if tensor.rank != len(tensor.dimensions):
+        raise ExportError(
+            f"check (b): {what} is declared with {len(tensor.dimensions)} sides and the rank "
+            f"{tensor.rank}"
+        )
 
 
 def _main(saved: SavedModel) -> Any:

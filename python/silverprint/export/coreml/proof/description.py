@@ -14,12 +14,10 @@ from silverprint.export.coreml.names import COREMLTOOLS, IMAGE, OURS, PICTURE_RU
 from silverprint.export.coreml.options import ExportOptions
 from silverprint.export.coreml.proof.detector import Detector, check_detector
 from silverprint.export.coreml.proof.same import same
+from silverprint.export.coreml.protobuf import ARRAYS, COLOURS, FLOAT16, FLOAT32, STRING
 from silverprint.export.coreml.reader import SavedModel, main_block, tensor_shape
 
-_COLOURS = {"RGB": 20, "BGR": 30}  # FeatureTypes_pb2.ImageFeatureType.ColorSpace
 _VERSIONS = {"iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
-_FLOAT32 = 65568  # FeatureTypes_pb2.ArrayFeatureType.ArrayDataType
-_STRING, _FLOAT16 = 2, 10  # MIL_pb2.DataType
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def _check_image(spec: Any, size: tuple[int, int], expected: Expected) -> int:
     same("the inputs", names[:1] if expected.detector else names, [IMAGE])
     image = spec.description.input[0].type
     same("an input of the type", image.WhichOneof("Type"), "imageType")
-    same("the colour space", image.imageType.colorSpace, _COLOURS[expected.options.layout])
+    same("the colour space", image.imageType.colorSpace, COLOURS[expected.options.layout])
     same("the image size", (image.imageType.height, image.imageType.width), size)
     same("flexible sizes", image.imageType.WhichOneof("SizeFlexibility"), None)
     return 5
@@ -99,8 +97,8 @@ def _check_outputs(spec: Any, expected: Expected) -> int:
         for feature in outputs:
             kind = feature.type.WhichOneof("Type")
             same(f"the output {feature.name!r} of the type", kind, "multiArrayType")
-            number = feature.type.multiArrayType.dataType
-            same(f"the output {feature.name!r} with numbers of the type", number, _FLOAT32)
+            number = ARRAYS.get(feature.type.multiArrayType.dataType)
+            same(f"the output {feature.name!r} with numbers of the type", number, FLOAT32)
         same("a predicted feature", description.predictedFeatureName, "")
         return 2 + 2 * len(outputs)
     same("the outputs", names, [options.label_name, options.probability_name])
@@ -133,7 +131,7 @@ def _check_program(spec: Any, size: tuple[int, int], expected: Expected) -> int:
             value.name
             for operation in operations
             for value in operation.outputs
-            if value.type.tensorType.dataType == _FLOAT16
+            if value.type.tensorType.dataType == FLOAT16
         ]
         same("float16 values in a float32 file", rounded[:1], [])
     if expected.labels is None:
@@ -169,7 +167,7 @@ def _classes(classify: Any) -> list[str]:
         text
         for argument in classify.inputs["classes"].arguments
         for value in argument.value.immediateValue.list.values
-        if value.type.tensorType.dataType == _STRING
+        if value.type.tensorType.dataType == STRING
         for text in value.immediateValue.tensor.strings.values
     ]
 

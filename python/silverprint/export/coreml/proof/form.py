@@ -15,6 +15,9 @@ from silverprint.export.coreml.reader import main_block
 _NEWEST = 10
 """iOS 26."""
 
+_SAYING_NOTHING = {"buildInfo"}
+"""Attributes of a program that change nothing: coremltools notes its version there."""
+
 _PIPELINES = {"pipelineClassifier", "pipelineRegressor"}
 _WITH_THRESHOLDS = {"pipeline", "nonMaximumSuppression"}
 _SUPPRESSION_SINCE = 3
@@ -30,10 +33,10 @@ def check_form(spec: Any, *, own: bool) -> int:
 
     Raises ExportError naming the first thing that is not as it must be.
     """
-    count = _check_model(spec, "", own=own)
+    count = _check_model(spec, "", own=own) + _check_tensors(spec, "", own=own)
     for number, model in enumerate(_parts(spec), start=1):
         where = f"in model {number} of its pipeline "
-        count += _check_model(model, where, own=False)
+        count += _check_model(model, where, own=False) + _check_tensors(model, where, own=own)
         if own:
             version = model.specificationVersion
             same(f"{where}the specification version", version, spec.specificationVersion)
@@ -67,6 +70,35 @@ def _check_model(model: Any, where: str, *, own: bool) -> int:
             f"stands in it needs {least} to {_NEWEST}"
         )
     return 7
+
+
+def _check_tensors(model: Any, where: str, *, own: bool) -> int:
+    """Check that every tensor that `model` gives has one size, and nothing is said beside it."""
+    kind, count = model.WhichOneof("Type"), 0
+    if kind == "mlProgram":
+        count += _check_program(model)
+    elif not kind.startswith("neuralNetwork"):
+        return 0
+    for feature in model.description.output:
+        if feature.type.WhichOneof("Type") == "multiArrayType":
+            array, what = feature.type.multiArrayType, f"{where}the output {feature.name!r} with"
+            flexible = array.WhichOneof("ShapeFlexibility")
+            same(f"{what} a size that may change", flexible, None)
+            same(f"{what} a default", array.WhichOneof("defaultOptionalValue"), None)
+            if own and not array.shape:
+                raise ExportError(f"check (e): the saved file has {what}out a shape")
+            count += 3
+    return count
+
+
+def _check_program(model: Any) -> int:
+    program, block = model.mlProgram, main_block(model)
+    function = program.functions["main"]
+    found = {*program.attributes, *function.attributes, *block.attributes} - _SAYING_NOTHING
+    same("attributes of the program", sorted(found), [])
+    names = [value.name for value in block.inputs]
+    same("inputs of the block beside those of the function", names, [])
+    return 2
 
 
 def _parts(model: Any) -> list[Any]:

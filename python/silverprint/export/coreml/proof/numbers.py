@@ -37,6 +37,9 @@ _LAST_BIT = {"float32": 2.0**-23, "float16": 2.0**-10}
 _CLEAR = {"float32": 1e-30, "float16": 1e-3}
 """Probabilities that the arithmetic holds to its last bits."""
 
+_SUM = 1e-3
+"""How far the sum of probabilities may be from 1."""
+
 _UNREST = 8.0
 """How many times what the last bits of the picture alone change the outputs may differ."""
 
@@ -77,10 +80,14 @@ def execute_all(
     """Execute `saved` on every picture and compare; `kind` is a key of `GATES`.
 
     Raises ExportError: a difference beyond the gate, with the first layer that differs; another
-    label where the reference is sure; a number that float16 cannot hold, with the layer.
+    label where the reference is sure; a number that float16 cannot hold, with the layer; scores
+    of the reference that are no probabilities.
     """
     extremes = Extremes(saved)
     wanted = [oracle(tensor) for tensor in tensors]
+    if answers.reference:
+        for number, outputs in enumerate(wanted):
+            _check_probabilities(number, outputs[answers.reference])
     found: list[Numbers] = []
     ties: dict[int, NearTie] = {}
     rounded = extremes.has_float16
@@ -99,6 +106,19 @@ def execute_all(
                 ties[number] = tie
         found.append(compare.numbers("float32" if rounding == "none" else "float16"))
     return Execution(found, [ties[number] for number in sorted(ties)], extremes.largest)
+
+
+def _check_probabilities(number: int, scores: Floats) -> None:
+    """Whatever is no number is told of later, with the layer that it comes from."""
+    if not np.isfinite(scores).all():
+        return
+    total, least = float(scores.sum(dtype=np.float64)), float(scores.min())
+    if least < 0 or abs(total - 1) > _SUM:
+        said = f"one is {least:.2g}" if least < 0 else f"they sum to {total:.4g}"
+        raise ExportError(
+            f"check (f): its scores are no probabilities (for picture {number} {said}): pass "
+            'scores="logits", or export it as a backbone'
+        )
 
 
 def _prepared(saved: SavedModel, rounding: Rounding) -> Callable[..., dict[str, Any]]:

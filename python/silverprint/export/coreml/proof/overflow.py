@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from silverprint.errors import ExportError
+from silverprint.export.coreml.protobuf import FLOAT16
 from silverprint.export.coreml.reader import SavedModel, main_block
 
 LARGEST = 65504.0
 """The largest finite number of float16."""
 
-_FLOAT16 = 10  # MIL_pb2.DataType
 _PASSING = {"cast", "reshape", "expand_dims", "squeeze"}
 
 
@@ -75,7 +75,7 @@ class Extremes:
             for output in operation.outputs:
                 if operation.type == "cast":
                     self._casts.add(output.name)
-                if output.type.tensorType.dataType == _FLOAT16:
+                if output.type.tensorType.dataType == FLOAT16:
                     self._float16.add(output.name)
         for name in self._float16:
             last, kinds = name, readers.get(name, set())

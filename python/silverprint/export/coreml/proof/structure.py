@@ -22,12 +22,12 @@ from silverprint.export.coreml.proof.reading.program import (
     read_program,
 )
 from silverprint.export.coreml.proof.reading.reference import read_reference
+from silverprint.export.coreml.protobuf import COLOURS
 from silverprint.export.coreml.reader import SavedModel
 
 if TYPE_CHECKING:
     import onnx
 
-_BGR = 30  # FeatureTypes_pb2.ImageFeatureType.ColorSpace
 _SHOWN = 5
 
 
@@ -100,7 +100,7 @@ def _as_given(spec: Any, name: str, planes: Value) -> Value:
     """What the program sees of RGB `planes`: their colour layout and scale as described."""
     value = planes
     for feature in spec.description.input:
-        if feature.name == name and feature.type.imageType.colorSpace == _BGR:
+        if feature.name == name and feature.type.imageType.colorSpace == COLOURS["BGR"]:
             value = moved(value, lambda index: index[:, ::-1], name)
     network = getattr(spec, spec.WhichOneof("Type"))
     for step in getattr(network, "preprocessing", []):

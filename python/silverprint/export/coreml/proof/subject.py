@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from silverprint.errors import ExportError
+from silverprint.export.coreml.names import PROBABILITIES
 from silverprint.export.coreml.proof.description import Expected, labels_of
 from silverprint.export.coreml.proof.numbers import Answers
 from silverprint.export.coreml.reader import SavedModel
 
 if TYPE_CHECKING:
     import onnx
-
-PROBABILITIES = "targetProbability"
-"""What a composed graph calls the probabilities."""
 
 
 @dataclass(frozen=True)

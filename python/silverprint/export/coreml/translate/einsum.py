@@ -10,16 +10,22 @@ from typing import Any
 def einsum(equation: str, operands: Sequence[Any], name: str) -> Any:
     """The MIL value called `name` of an ONNX ``Einsum``.
 
-    Raises ValueError: more than two tensors, an ellipsis, or a letter twice in one of them.
+    Sides of 1 stretch. Raises ValueError: more than two tensors, an ellipsis, a letter twice in
+    one of them, a single number as the result.
     """
     from coremltools.converters.mil.mil import Builder
 
     terms, result = _parsed(equation, len(operands))
     sizes: dict[str, int] = {}
     for term, value in zip(terms, operands, strict=True):
-        sizes |= dict(zip(term, value.shape, strict=True))
+        for letter, size in zip(term, value.shape, strict=True):
+            sizes[letter] = max(size, sizes.get(letter, 1))
     reduced = []
     for place, (term, value) in enumerate(zip(terms, operands, strict=True)):
+        wide = [sizes[letter] for letter in term]
+        if wide != list(value.shape):
+            reps = [side // own for side, own in zip(wide, value.shape, strict=True)]
+            value = Builder.tile(x=value, reps=reps)
         others = "".join(terms[:place] + terms[place + 1 :]) + result
         lonely = [axis for axis, letter in enumerate(term) if letter not in others]
         if lonely:
@@ -61,4 +67,6 @@ def _parsed(equation: str, operands: int) -> tuple[list[str], str]:
             raise ValueError(f"Einsum {equation!r}: no translation for '...' or a letter twice")
     if len(terms) != operands or operands > 2:
         raise ValueError(f"Einsum {equation!r} of {operands} tensors: only one or two")
+    if not result:
+        raise ValueError(f"Einsum {equation!r}: no translation for a single number as the result")
     return terms, result

@@ -80,15 +80,43 @@ def _selu(context: Any, node: onnx.NodeProto) -> Any:
     return mb.mul(x=mb.elu(x=x, alpha=alpha), y=np.float32(gamma), name=node.output[0])
 
 
-def _sum(context: Any, node: onnx.NodeProto) -> Any:
-    mb = _builder()
-    total = reduce(lambda x, y: mb.add(x=x, y=y), _inputs(context, node))
-    return mb.identity(x=total, name=node.output[0])
+def _reciprocal(context: Any, node: onnx.NodeProto) -> Any:
+    """MIL's own ``inverse`` adds an epsilon to what it divides by."""
+    mb, (x,) = _builder(), _inputs(context, node)
+    return mb.real_div(x=np.float32(1), y=x, name=node.output[0])
+
+
+def _many(operation: str) -> Lowering:
+    """An operator of any number of values, as one of two; of a single value it is no operation."""
+
+    def lower(context: Any, node: onnx.NodeProto) -> Any:
+        mb = _builder()
+        combine = getattr(mb, operation)
+        total = reduce(lambda x, y: combine(x=x, y=y), _inputs(context, node))
+        return mb.identity(x=total, name=node.output[0])
+
+    return lower
+
+
+def _matmul(context: Any, node: onnx.NodeProto) -> Any:
+    """A vector becomes a matrix of one row or column, which MIL's product needs."""
+    mb, (x, y), axes = _builder(), _inputs(context, node), []
+    if x.rank == y.rank == 1:
+        raise ValueError("a product of two vectors")
+    if x.rank == 1:
+        x, axes = mb.expand_dims(x=x, axes=[0]), [-2]
+    if y.rank == 1:
+        y, axes = mb.expand_dims(x=y, axes=[1]), [-1]
+    if not axes:
+        return mb.matmul(x=x, y=y, name=node.output[0])
+    return mb.squeeze(x=mb.matmul(x=x, y=y), axes=axes, name=node.output[0])
 
 
 def _mean(context: Any, node: onnx.NodeProto) -> Any:
     mb, values = _builder(), _inputs(context, node)
     total = reduce(lambda x, y: mb.add(x=x, y=y), values)
+    if len(values) == 1:
+        return mb.identity(x=total, name=node.output[0])
     return mb.mul(x=total, y=np.float32(1 / len(values)), name=node.output[0])
 
 
@@ -110,11 +138,15 @@ _LOWERINGS: dict[str, Lowering] = {
     "Einsum": _einsum,
     "Gather": _gather,
     "LRN": _local_response_norm,
+    "MatMul": _matmul,
+    "Max": _many("maximum"),
     "MaxPool": _max_pool,
     "Mean": _mean,
+    "Min": _many("minimum"),
     "Mish": _mish,
+    "Reciprocal": _reciprocal,
     "Selu": _selu,
-    "Sum": _sum,
+    "Sum": _many("add"),
     "Swish": _swish,
 }
 

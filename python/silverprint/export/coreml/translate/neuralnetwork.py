@@ -61,7 +61,7 @@ def _check_operations(program: Any) -> None:
 
     missing: dict[str, list[str]] = {}
     for operation in program.functions["main"].operations:
-        if operation.op_type not in MIL_TO_NN_MAPPING_REGISTRY:
+        if operation.op_type not in MIL_TO_NN_MAPPING_REGISTRY or _repeats_partly(operation):
             missing.setdefault(operation.op_type, []).append(operation.name)
     if missing:
         lines = [f"  {kind}: {', '.join(names)}" for kind, names in sorted(missing.items())]
@@ -70,6 +70,14 @@ def _check_operations(program: Any) -> None:
             + "\n".join(lines)
             + "\nwrite a .mlpackage instead"
         )
+
+
+def _repeats_partly(operation: Any) -> bool:
+    """Whether it repeats pixels a part of a time, which no layer does."""
+    if operation.op_type != "upsample_nearest_neighbor":
+        return False
+    factors = (operation.scale_factor_height.val, operation.scale_factor_width.val)
+    return any(factor != round(float(factor)) for factor in factors)
 
 
 def _take_image(spec: Any, size: tuple[int, int], options: ExportOptions) -> None:

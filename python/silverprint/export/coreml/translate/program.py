@@ -28,7 +28,7 @@ def to_program(graph: onnx.ModelProto, targets: Sequence[Target]) -> tuple[Any, 
     from coremltools.converters.mil.mil import Builder
     from onnx2coreml import ConversionError, Converter, UnsupportedOpError
 
-    refuse_traps(graph.graph)
+    refuse_traps(graph)
     refused: ConversionError | None = None
     for target in targets:
         # Names of values are numbered through; the same graph is to have the same names.

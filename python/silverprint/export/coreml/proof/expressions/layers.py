@@ -97,7 +97,16 @@ def transpose_constant(given: Constant) -> Constant:
 
 
 def matmul(x: Operand, y: Operand, name: str, place: int = -1) -> Value:
-    """A product of matrices; with a constant matrix on the right it is a ``linear``."""
+    """A product of matrices; with a constant matrix on the right it is a ``linear``.
+
+    A vector is a matrix of one row on the left, of one column on the right.
+    """
+    if len(_shape(x)) == 1:
+        product = matmul(_matrix(x, (1, -1)), y, name, place)
+        return moved(product, lambda index: index[..., 0, :], name, place)
+    if len(_shape(y)) == 1:
+        product = matmul(x, _matrix(y, (-1, 1)), name, place)
+        return moved(product, lambda index: index[..., 0], name, place)
     left, right = as_constant(x), as_constant(y)
     if right is not None and right.array.ndim == 2 and isinstance(x, Value) and len(x.shape) > 1:
         return linear(x, transpose_constant(right), None, name, place)
@@ -107,11 +116,17 @@ def matmul(x: Operand, y: Operand, name: str, place: int = -1) -> Value:
     if left is not None and right is not None:
         raise Unreadable("a product of constants")
     first, second = (operand.shape for operand in operands)
-    if min(len(first), len(second)) < 2:
-        raise Unreadable("a product with a vector")
     batch = np.broadcast_shapes(first[:-2], second[:-2])
     shape = (*batch, first[-2], second[-1])
     return Value("matmul", shape, tuple(operands), {}, {}, name, place)
+
+
+def _matrix(vector: Operand, shape: Shape) -> Operand:
+    given = as_constant(vector)
+    if given is not None:
+        return Constant(given.array.reshape(shape), given.name)
+    assert isinstance(vector, Value)
+    return moved(vector, lambda index: index.reshape(shape), vector.name, vector.place)
 
 
 def reduce(
@@ -160,6 +175,25 @@ def channel_norm(
 def softmax(x: Value, axis: int, name: str, place: int = -1) -> Value:
     """Along one axis."""
     return unary("softmax", x, name, place, settings={"axis": int(axis) % len(x.shape)})
+
+
+def local_response_norm(x: Value, size: int, name: str, place: int, **numbers: Constant) -> Value:
+    """Divided by (k + alpha * mean of the squares of `size` channels) ** beta."""
+    return unary("local_response_norm", x, name, place, numbers, {"size": int(size)})
+
+
+def largest(
+    x: Value, count: int, axis: int, names: Sequence[str], place: int, *, smallest: bool
+) -> list[Value]:
+    """The `count` largest (or smallest) numbers along one axis in their order, and their places."""
+    axis = axis_of(x, axis)
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+    settings = {"axis": axis, "smallest": smallest}
+    kinds = ("largest", "places_of_largest")
+    return [
+        Value(kind, shape, (x,), settings, {}, name, place)
+        for kind, name in zip(kinds, names, strict=False)
+    ]
 
 
 def reshape_to(shape: Sequence[int], wanted: Iterable[int], zero_copies: bool = True) -> list[int]:

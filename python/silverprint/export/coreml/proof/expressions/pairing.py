@@ -148,7 +148,9 @@ class _Matcher:
         """No form in common: an error where the kinds exclude one another, else unproven."""
         kinds = {saved.kind, reference.kind}
         exclusive = any(kinds <= family for family in _ALTERNATIVES)
-        if kinds & _UNIQUE or (exclusive and len(saved.inputs) == len(reference.inputs)):
+        unknown = ":" in saved.kind + reference.kind
+        unique = kinds & _UNIQUE and not unknown
+        if unique or (exclusive and len(saved.inputs) == len(reference.inputs)):
             self._differs(saved, "d", f"is {saved.kind}, the reference has {reference.kind}")
             inputs = list(zip(saved.inputs, reference.inputs, strict=False))
             if all(one.shape == other.shape and self._alike(one, other) for one, other in inputs):

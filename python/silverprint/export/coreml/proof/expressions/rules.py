@@ -35,6 +35,14 @@ def _quotient(value: Value) -> Value | None:
     return elementwise("mul", operands, value.name, value.place)
 
 
+def _reciprocal(value: Value) -> Value | None:
+    """1 / x = inverse(x)."""
+    divided = _number(value, "x") if value.kind == "div" else None
+    if divided is None or value.shape != value.inputs[0].shape or not (divided.array == 1).all():
+        return None
+    return unary("inverse", value.inputs[0], value.name, value.place)
+
+
 def _difference(value: Value) -> Value | None:
     """x - c = x + (-c), c - x = (-x) + c, x - y = x + (-y)."""
     if value.kind != "sub":
@@ -176,6 +184,7 @@ def _pooled(value: Value) -> Value | None:
 RULES: tuple[Rule, ...] = (
     *FUSED,
     _quotient,
+    _reciprocal,
     _difference,
     _neutral,
     _power,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -171,10 +172,23 @@ def _flattened(value: Value) -> Value | None:
 
 
 def _padded(value: Value) -> Value | None:
-    """Zeros around the picture belong to the convolution that follows."""
-    if value.kind != "conv" or value.inputs[0].kind != MOVE:
+    """Zeros around the picture belong to the convolution that follows, or are counted by a mean."""
+    if value.kind not in ("conv", "average_pool") or value.inputs[0].kind != MOVE:
         return None
-    pad = value.inputs[0]
+    settings, found = value.settings, _without_zeros(value.inputs[0])
+    if found is None:
+        return None
+    source, extra = found
+    if value.kind == "average_pool":
+        if any(settings["pads"]) or settings["counts_overhang"]:
+            return None
+        settings = {**settings, "counts_pads": any(extra)}
+    pads = tuple(a + b for a, b in zip(settings["pads"], extra, strict=True))
+    return replace(value, inputs=(source,), settings={**settings, "pads": pads})
+
+
+def _without_zeros(pad: Value) -> tuple[Value, list[int]] | None:
+    """What `pad` lays zeros around, and how many before and after along each axis of it."""
     table = pad.numbers["table"].array
     if len(pad.inputs) != 1 or not table.size or table.any():
         return None
@@ -188,10 +202,7 @@ def _padded(value: Value) -> Value | None:
     plain = np.arange(math.prod(source.shape)).reshape(source.shape)
     if before[:2].any() or after[:2].any() or not np.array_equal(cut, plain):
         return None
-    extra = [int(one) for both in zip(before[2:], after[2:], strict=True) for one in both]
-    pads = tuple(a + b for a, b in zip(value.settings["pads"], extra, strict=True))
-    settings = {**value.settings, "pads": pads}
-    return Value("conv", value.shape, (source,), settings, value.numbers, value.name, value.place)
+    return source, [int(one) for both in zip(before[2:], after[2:], strict=True) for one in both]
 
 
 MOVED: tuple[Callable[[Value], Value | None], ...] = (

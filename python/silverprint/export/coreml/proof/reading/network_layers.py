@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from silverprint.export.coreml.proof.expressions import layers
-from silverprint.export.coreml.proof.expressions.layers import elementwise, unary
+from silverprint.export.coreml.proof.expressions.layers import elementwise, integers, unary
 from silverprint.export.coreml.proof.expressions.values import (
     Constant,
     Unreadable,
@@ -253,6 +253,12 @@ def _argument(kind: str) -> Reader:
     return read
 
 
+def _largest(layer: Layer) -> list[Value]:
+    p = layer.params
+    count = p.K if len(layer.inputs) == 1 else integers(layer.inputs[1])[0]
+    return layers.largest(layer.x, count, p.axis, layer.outputs, layer.place, smallest=p.useBottomK)
+
+
 def _load(layer: Layer) -> Value:
     p = layer.params
     shape = tuple(int(side) for side in p.shape)
@@ -282,6 +288,7 @@ LAYERS: dict[str, Callable[[Layer], Value | list[Value]]] = {
     "softmaxND": lambda layer: layers.softmax(layer.x, layer.params.axis, layer.name, layer.place),
     "argMax": _argument("argmax"),
     "argMin": _argument("argmin"),
+    "topK": _largest,
     "whereBroadcastable": lambda layer: elementwise(
         "select", list(layer.inputs), layer.name, layer.place
     ),

@@ -9,7 +9,7 @@ from silverprint.export.coreml.proof.expressions.values import (
     Unreadable,
     Value,
 )
-from silverprint.export.coreml.proof.reading.layer import Layer, stored
+from silverprint.export.coreml.proof.reading.layer import Layer, single, stored
 
 
 def _pair(sides: object, default: int) -> list[int]:
@@ -100,7 +100,14 @@ def _pooling(layer: Layer) -> Value:
     )
 
 
+def _local_response_norm(layer: Layer) -> Value:
+    p = layer.params
+    numbers = {"alpha": single(p.alpha), "beta": single(p.beta), "k": single(p.k or 1)}
+    return layers.local_response_norm(layer.x, p.localSize, layer.name, layer.place, **numbers)
+
+
 WINDOWS: dict[str, Callable[[Layer], Value | list[Value]]] = {
     "convolution": _convolution,
     "pooling": _pooling,
+    "lrn": _local_response_norm,
 }

@@ -13,7 +13,7 @@ from silverprint.export.coreml.proof.expressions.layers import (
     unary,
 )
 from silverprint.export.coreml.proof.expressions.sums import einsum
-from silverprint.export.coreml.proof.expressions.values import Constant, Value, moved
+from silverprint.export.coreml.proof.expressions.values import Constant, Unreadable, Value, moved
 from silverprint.export.coreml.proof.reading.operation import Operation, Reader
 
 _BINARY = {
@@ -87,6 +87,14 @@ def _argument(kind: str) -> Reader:
         return layers.reduce(kind, op.x, axis, op.flag("keep_dims"), op.name, op.place)
 
     return read
+
+
+def _largest(op: Operation) -> list[Value]:
+    (count,), (axis,) = op.integers("k", [1]), op.integers("axis", [-1])
+    smallest = op.flag("ascending")
+    if not op.flag("sort", True):
+        raise Unreadable("the largest numbers in any order")
+    return layers.largest(op.x, count, axis, op.outputs, op.place, smallest=smallest)
 
 
 def _parameters(kind: str, *parameters: str) -> Reader:
@@ -213,6 +221,7 @@ LAYERS: dict[str, Callable[[Operation], Value | list[Value]]] = {
     **{name: _reduce(kind) for name, kind in _REDUCE.items()},
     "reduce_argmax": _argument("argmax"),
     "reduce_argmin": _argument("argmin"),
+    "topk": _largest,
     "log": _guarded("log", 1e-45),
     "inverse": _guarded("inverse", 1e-4),
     "rsqrt": _guarded("rsqrt", 1e-12),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from silverprint.export.coreml.proof.expressions import windows
+from silverprint.export.coreml.proof.expressions import layers, windows
+from silverprint.export.coreml.proof.expressions.layers import scalar
 from silverprint.export.coreml.proof.expressions.values import Unreadable, Value
 from silverprint.export.coreml.proof.reading.operation import Operation, Reader
 
@@ -79,9 +80,17 @@ def _pool(kind: str) -> Reader:
     return read
 
 
+def _local_response_norm(op: Operation) -> Value:
+    defaults = {"alpha": 1e-4, "beta": 0.75, "k": 1.0}
+    numbers = {key: op.number(key) or scalar(one) for key, one in defaults.items()}
+    (size,) = op.integers("size")
+    return layers.local_response_norm(op.x, size, op.name, op.place, **numbers)
+
+
 WINDOWS: dict[str, Callable[[Operation], Value | list[Value]]] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "max_pool": _pool("max_pool"),
     "avg_pool": _pool("average_pool"),
+    "local_response_norm": _local_response_norm,
 }

@@ -20,6 +20,7 @@ from silverprint.export.coreml.proof.expressions.values import (
     unreadable,
 )
 from silverprint.export.coreml.proof.reading.node import Node
+from silverprint.export.coreml.proof.reading.reference_activations import ACTIVATIONS
 from silverprint.export.coreml.proof.reading.reference_layers import LAYERS
 from silverprint.export.coreml.proof.reading.reference_moves import MOVES
 from silverprint.export.coreml.proof.reading.reference_windows import WINDOWS
@@ -64,7 +65,7 @@ def read_reference(model: onnx.ModelProto, image: str, shape: Shape) -> dict[str
     return values
 
 
-_READERS = {**LAYERS, **WINDOWS, **MOVES}
+_READERS = {**ACTIVATIONS, **LAYERS, **WINDOWS, **MOVES}
 
 
 def _read(node: onnx.NodeProto, read: Node) -> list[Value]:

@@ -1,4 +1,4 @@
-"""Readers of the ONNX operators that compute something."""
+"""Readers of the ONNX operators that compute something from several values or over axes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from silverprint.export.coreml.proof.expressions import layers
-from silverprint.export.coreml.proof.expressions.layers import (
-    elementwise,
-    scalar,
-    unary,
-)
+from silverprint.export.coreml.proof.expressions.layers import elementwise, scalar
 from silverprint.export.coreml.proof.expressions.sums import einsum
 from silverprint.export.coreml.proof.expressions.values import Constant, Unreadable, Value, moved
 from silverprint.export.coreml.proof.reading.node import Node, Reader
@@ -34,28 +30,6 @@ _BINARY = {
 }
 
 
-_UNARY = {
-    "Relu": "relu",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "Erf": "erf",
-    "Sqrt": "sqrt",
-    "Exp": "exp",
-    "Log": "log",
-    "Abs": "abs",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "Floor": "floor",
-    "Ceil": "ceil",
-    "Round": "round",
-    "Sign": "sign",
-    "Reciprocal": "inverse",
-    "Not": "not",
-    **{name: name.lower() for name in ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh")},
-    **{name: name.lower() for name in ("Cosh", "Atanh")},
-}
-
-
 _REDUCE = {
     "ReduceMean": "reduce_mean",
     "ReduceSum": "reduce_sum",
@@ -74,18 +48,20 @@ def _binary(kind: str) -> Reader:
     return lambda node: elementwise(kind, [node.value(0), node.value(1)], node.name, node.place)
 
 
-def _unary(kind: str) -> Reader:
-    return lambda node: unary(kind, node.value(0), node.name, node.place)
+def _chain(kind: str, node: Node) -> Value:
+    result = node.value(0)
+    for number in range(1, len(node.inputs)):
+        result = elementwise(kind, [result, node.value(number)], node.name, node.place)
+    return result
 
 
 def _many(kind: str) -> Reader:
-    def read(node: Node) -> Value:
-        result = node.value(0)
-        for number in range(1, len(node.inputs)):
-            result = elementwise(kind, [result, node.value(number)], node.name, node.place)
-        return result
+    return lambda node: _chain(kind, node)
 
-    return read
+
+def _mean(node: Node) -> Value:
+    factor = scalar(1 / len(node.inputs))
+    return elementwise("mul", [_chain("add", node), factor], node.name, node.place)
 
 
 def _reduce(kind: str) -> Reader:
@@ -143,51 +119,6 @@ def _turned(y: Value) -> Value:
 def _einsum(node: Node) -> Value:
     operands = [node.value(number) for number in range(len(node.inputs))]
     return einsum(node.text("equation", ""), operands, node.name, node.place)
-
-
-def _clip(node: Node) -> Value:
-    bounds = {}
-    for number, (attribute, key) in enumerate((("min", "low"), ("max", "high")), start=1):
-        if attribute in node.attributes:
-            bounds[key] = scalar(node.attributes[attribute], attribute)
-        elif (found := node.number(number)) is not None:
-            bounds[key] = Constant(found.array.reshape(()), found.name)
-    return unary("clip", node.value(0), node.name, node.place, bounds)
-
-
-def _prelu(node: Node) -> Value:
-    return elementwise("prelu", [node.value(0), node.value(1)], node.name, node.place)
-
-
-def _parameters(kind: str, **defaults: float) -> Reader:
-    """An activation with float parameters, named as in ONNX."""
-
-    def read(node: Node) -> Value:
-        numbers = {
-            key: scalar(node.attributes.get(key, default), key) for key, default in defaults.items()
-        }
-        return unary(kind, node.value(0), node.name, node.place, numbers)
-
-    return read
-
-
-def _gelu(node: Node) -> Value:
-    mode = "tanh" if node.text("approximate", "none") == "tanh" else "exact"
-    return unary("gelu", node.value(0), node.name, node.place, settings={"mode": mode})
-
-
-def _softmax(node: Node) -> Value:
-    x, name, place = node.value(0), node.name, node.place
-    axis = int(node.attributes.get("axis", -1 if node.opset >= 13 else 1)) % len(x.shape)
-    if node.opset >= 13 or axis == len(x.shape) - 1:
-        return layers.softmax(x, axis, name, place)
-    # Before opset 13 the axes from `axis` on are one.
-    flat = moved(x, lambda index: index.reshape((*x.shape[:axis], -1)), name, place)
-    return moved(layers.softmax(flat, axis, name, place), lambda i: i.reshape(x.shape), name, place)
-
-
-def _log_softmax(node: Node) -> Value:
-    return unary("log", _softmax(node), node.name, node.place)
 
 
 def _epsilon(node: Node) -> Constant:
@@ -264,11 +195,22 @@ def _argument(kind: str) -> Reader:
     return read
 
 
+def _largest(node: Node) -> list[Value]:
+    return layers.largest(
+        node.value(0),
+        int(node.weight(1).array.reshape(())),
+        int(node.attributes.get("axis", -1)),
+        node.outputs,
+        node.place,
+        smallest=not node.attributes.get("largest", 1),
+    )
+
+
 LAYERS: dict[str, Callable[[Node], Value | list[Value]]] = {
     **{name: _binary(kind) for name, kind in _BINARY.items()},
-    **{name: _unary(kind) for name, kind in _UNARY.items()},
     **{name: _reduce(kind) for name, kind in _REDUCE.items()},
     "Sum": _many("add"),
+    "Mean": _mean,
     "Max": _many("maximum"),
     "Min": _many("minimum"),
     "Neg": _neg,
@@ -276,15 +218,6 @@ LAYERS: dict[str, Callable[[Node], Value | list[Value]]] = {
     "Einsum": _einsum,
     "MatMul": lambda node: layers.matmul(node.value(0), node.value(1), node.name, node.place),
     "Gemm": _gemm,
-    "Clip": _clip,
-    "PRelu": _prelu,
-    "LeakyRelu": _parameters("leaky_relu", alpha=0.01),
-    "Elu": _parameters("elu", alpha=1.0),
-    "HardSigmoid": _parameters("hard_sigmoid", alpha=0.2, beta=0.5),
-    "HardSwish": _unary("hard_swish"),
-    "Gelu": _gelu,
-    "Softmax": _softmax,
-    "LogSoftmax": _log_softmax,
     "BatchNormalization": _batch_norm,
     "InstanceNormalization": _instance_norm,
     "LayerNormalization": _layer_norm,
@@ -293,4 +226,5 @@ LAYERS: dict[str, Callable[[Node], Value | list[Value]]] = {
     "GlobalMaxPool": _global("reduce_max"),
     "ArgMax": _argument("argmax"),
     "ArgMin": _argument("argmin"),
+    "TopK": _largest,
 }

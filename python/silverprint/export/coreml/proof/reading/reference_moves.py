@@ -26,6 +26,13 @@ def _same(node: Node) -> Value:
     return node.value(0)
 
 
+def _dropout(node: Node) -> Value:
+    training = node.number(2)
+    if training is not None and training.array.any():
+        raise Unreadable("Dropout in training")
+    return node.value(0)
+
+
 def _cast(node: Node) -> Value:
     """From one kind of float to another: the proof of the numbers knows what is rounded."""
     if int(node.attributes["to"]) not in (1, 10, 11, 16):
@@ -230,7 +237,7 @@ def _positions(coordinates: str, size: int, target: int, scale: float) -> Array:
 
 MOVES: dict[str, Callable[[Node], Value | list[Value]]] = {
     "Identity": _same,
-    "Dropout": _same,
+    "Dropout": _dropout,
     "Cast": _cast,
     "Reshape": _reshape,
     "Flatten": _flatten,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from silverprint.export.coreml.proof.expressions import windows
+from silverprint.export.coreml.proof.expressions import layers, windows
+from silverprint.export.coreml.proof.expressions.layers import scalar
 from silverprint.export.coreml.proof.expressions.values import Unreadable, Value
 from silverprint.export.coreml.proof.reading.node import Node, Reader
 
@@ -101,9 +102,18 @@ def _pool(kind: str) -> Reader:
     return read
 
 
+def _local_response_norm(node: Node) -> Value:
+    defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    alpha, beta, k = (scalar(node.attributes.get(key, one), key) for key, one in defaults.items())
+    return layers.local_response_norm(
+        node.value(0), node.attributes["size"], node.name, node.place, alpha=alpha, beta=beta, k=k
+    )
+
+
 WINDOWS: dict[str, Callable[[Node], Value | list[Value]]] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "MaxPool": _pool("max_pool"),
     "AveragePool": _pool("average_pool"),
+    "LRN": _local_response_norm,
 }

@@ -99,7 +99,7 @@ def _pixels(image: Image.Image, name: object) -> npt.NDArray[np.uint8]:
     if width * height > MAX_PIXELS:
         raise InvalidDataError(name, _TOO_LARGE)
     _load(image)
-    orientation = _orientation(image)  # after load: a PNG may hold its EXIF at the end
+    orientation = orientation_of(image)  # after load: a PNG may hold its EXIF at the end
     image = to_rgb(image, name)
     if orientation != 1:
         image = _upright(image, orientation)
@@ -125,7 +125,7 @@ def _reduce(image: ImageFile, rule: PictureRule, length: int) -> None:
     # what it says, and libjpeg would fill it with grey.
     if width * height > MAX_PIXELS and (width * height > 512 * length or _is_buffered(image)):
         return
-    if _orientation(image) >= 5:
+    if orientation_of(image) >= 5:
         needed_height, needed_width = rule.needed_size(height, width)
     else:
         needed_width, needed_height = rule.needed_size(width, height)
@@ -150,7 +150,7 @@ def _is_buffered(image: ImageFile) -> bool:
     return image.fp.read(3) != bytes([0, length, layers])
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none that can be read."""
     info = image.info
     if not any(key in info for key in _EXIF_KEYS):

@@ -45,7 +45,7 @@ def read_manifest(path: Path) -> Table:
         raise InvalidDataError(
             name, "a folder, not a manifest; use labeled_directories if its folders are the labels"
         )
-    text = _text(read_picture(path), name)
+    text = utf8_text(read_picture(path), name)
     if not text.strip():
         raise InvalidDataError(name, "empty; list a picture and its label in each line")
     table = _objects(text, name) if path.suffix.lower() == ".jsonl" else _values(text, name)
@@ -65,7 +65,12 @@ def locate(folder: Path, text: str) -> Path:
     return folder / text
 
 
-def _text(data: bytes, name: object) -> str:
+def utf8_text(data: bytes, name: object) -> str:
+    """The text of a file in UTF-8; `name` is what errors call it.
+
+    Raises:
+        InvalidDataError: it is in another encoding, or binary.
+    """
     if data.startswith(_UTF16):
         raise InvalidDataError(name, "UTF-16, not UTF-8; save it as UTF-8")
     data = data.removeprefix(codecs.BOM_UTF8)

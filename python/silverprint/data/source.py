@@ -9,6 +9,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from silverprint.data.annotations.bounding_box import BoundingBox
+from silverprint.data.annotations.source import AnnotatedSource
 from silverprint.data.frame import read_frame
 from silverprint.data.groups import groups_of
 from silverprint.data.manifest import is_manifest, locate, read_manifest
@@ -153,6 +155,29 @@ class DataSource:
         """
         choice = Choice(part, group, image, label)
         return cls._of_table(read_frame(frame), choice, Path, "frame")
+
+    @staticmethod
+    def directory_with_images(
+        path: StrPath,
+        annotation_file: StrPath | None = None,
+        annotation_type: BoundingBox | None = None,
+    ) -> AnnotatedSource:
+        """A folder of pictures, at any depth, with boxes for a detector to learn.
+
+        Args:
+            path: the folder.
+            annotation_file: Create ML or COCO JSON, a folder of Pascal VOC's XML files or YOLO's
+                text files, or YOLO's data.yaml; wherever it lies. None: what lies in `path`, its
+                format known by its content. A relative path may start at `path` too.
+            annotation_type: what the numbers of a box mean in Create ML's JSON; None: its default.
+                The other formats define it.
+
+        Raises:
+            InvalidDataError: there are no annotations, or several; or they name pictures that are
+                missing, or cannot serve otherwise; the reason names the entry.
+            InvalidParameterError: `annotation_type` is given for a format that defines its own.
+        """
+        return AnnotatedSource.directory_with_images(path, annotation_file, annotation_type)
 
     @classmethod
     def of(cls, data: DataSource | StrPath | Mapping[str, Iterable[StrPath]]) -> DataSource:

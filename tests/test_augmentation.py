@@ -351,6 +351,7 @@ class Means:
 
     rule = ScenePrint().rule
     dimension = 3
+    dtype = np.dtype(np.float32)
 
     def run(self, pixels: Pixels, cancel: Any) -> npt.NDArray[np.float32]:
         return self.run_views(pixels, cancel, ())[0]

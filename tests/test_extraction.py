@@ -35,6 +35,7 @@ class Colours:
 
     rule = PictureRule(8, 8, "scale_fill")
     dimension = 3
+    dtype = np.dtype(np.float32)
 
     def run(self, pixels: Pixels, cancel: Any) -> npt.NDArray[np.float32]:
         if cancel.cancelled:

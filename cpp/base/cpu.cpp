@@ -10,6 +10,9 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
+#if defined(SILVERPRINT_X86_KERNELS)
+#include <cpuid.h>
+#endif
 
 namespace silverprint {
 namespace {
@@ -26,6 +29,14 @@ double cgroup_cpus() {
   double us = 0;
   if (v1_quota >> us && v1_period >> period && us > 0 && period > 0) return us / period;
   return 0;
+}
+#endif
+
+#if defined(SILVERPRINT_X86_KERNELS)
+// Not every compiler's __builtin_cpu_supports knows the name of this feature.
+bool has_half_precision() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
 #endif
 
@@ -47,7 +58,7 @@ std::vector<Isa> available_isas() {
   std::vector<Isa> isas{Isa::plain};
 #if defined(SILVERPRINT_X86_KERNELS)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_half_precision()) {
     isas.push_back(Isa::avx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))

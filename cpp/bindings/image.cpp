@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/process.h"
+#include "image/scene_view.h"
 
 namespace silverprint::bindings {
 
@@ -37,6 +38,10 @@ View make_view(const ViewTuple& view) {
       {"crop", Augmentation::crop},         {"rotation", Augmentation::rotation}, {"blur", Augmentation::blur},
       {"exposure", Augmentation::exposure}, {"noise", Augmentation::noise},       {"flip", Augmentation::flip}};
   const auto& [option, number, seed] = view;
+  if (option == "scene") {
+    if (number < 0) invalid("view " + std::to_string(number) + " of scene: they count from 0");
+    return {Augmentation::scene, number, seed};
+  }
   for (const auto& [name, augmentation] : kNames)
     if (option == name) {
       const int last = augmentation == Augmentation::flip ? 3 : 4;
@@ -44,7 +49,7 @@ View make_view(const ViewTuple& view) {
         invalid("view " + std::to_string(number) + " of " + option + ": there are 1 to " + std::to_string(last));
       return {augmentation, number, seed};
     }
-  invalid("view of '" + option + "': expected crop, rotation, blur, exposure, noise or flip");
+  invalid("view of '" + option + "': expected crop, rotation, blur, exposure, noise, flip or scene");
 }
 
 void bind_image(py::module_& module) {
@@ -72,6 +77,15 @@ void bind_image(py::module_& module) {
       py::arg("order") = "rgb", py::arg("view") = py::none(),
       "The image tensor, float32 (3, height, width), whole levels 0..255, of a uint8 picture (h, w, c),\n"
       "or of its view (option, number, seed).");
+  module.def(
+      "scene_geometry",
+      [](int number, std::uint64_t seed) {
+        const SceneGeometry shown = scene_geometry({number, seed});
+        return std::tuple(shown.left, shown.top, shown.right, shown.bottom, shown.flip);
+      },
+      py::arg("number"), py::arg("seed"),
+      "Which rectangle of a picture, from 0 to 1 both ways, the view (\"scene\", number, seed) shows: left,\n"
+      "top, right, bottom, and whether it is then mirrored left to right.");
 }
 
 }  // namespace silverprint::bindings

@@ -11,6 +11,12 @@ py::typing::List<Array<float>> to_arrays(const std::vector<Tensor>& tensors) {
   return arrays;
 }
 
+std::vector<View> make_views(const std::vector<ViewTuple>& views) {
+  std::vector<View> made;
+  for (const ViewTuple& each : views) made.push_back(make_view(each));
+  return made;
+}
+
 using Description = std::tuple<std::string, int, std::vector<std::int64_t>>;
 
 std::vector<Description> describe(const std::vector<TensorDescription>& tensors) {
@@ -67,8 +73,7 @@ void bind_runtime(py::module_& module) {
              const std::vector<std::string>& outputs, CancelToken& cancel, const std::string& order,
              const std::vector<ViewTuple>& views) {
             const Pixels pixels = make_pixels(picture, order);
-            std::vector<View> altered;
-            for (const ViewTuple& each : views) altered.push_back(make_view(each));
+            const std::vector<View> altered = make_views(views);
             std::vector<Tensor> tensors;
             {
               const Unlocked unlocked;
@@ -80,6 +85,25 @@ void bind_runtime(py::module_& module) {
           py::arg("views") = py::tuple(),
           "The named outputs, float32, for one uint8 picture (height, width, channels), and one row more\n"
           "for each of its views (option, number, seed).")
+      .def(
+          "run_half",
+          [](const Extractor& extractor, const py::array_t<std::uint8_t>& picture,
+             const std::vector<std::string>& outputs, std::size_t length, CancelToken& cancel, const std::string& order,
+             const std::vector<ViewTuple>& views) {
+            const Pixels pixels = make_pixels(picture, order);
+            const std::vector<View> altered = make_views(views);
+            Array<std::uint16_t> rows({1 + altered.size(), length});
+            const auto values = mutable_view(rows);
+            {
+              const Unlocked unlocked;
+              extractor.run_half(pixels, outputs, cancel, altered, values);
+            }
+            return rows;
+          },
+          py::arg("picture"), py::arg("outputs"), py::arg("length"), py::arg("cancel"), py::arg("order") = "rgb",
+          py::arg("views") = py::tuple(),
+          "The named outputs, flattened and one behind the other, as the bits of half precision: uint16\n"
+          "(1 + views, length), for one uint8 picture and below it for each of its views.")
       .def(
           "run_tensor",
           [](const Extractor& extractor, const Array<float>& tensor, const std::vector<std::string>& outputs,

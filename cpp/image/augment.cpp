@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "image/scene_view.h"
 
 namespace silverprint {
 namespace {
@@ -260,6 +261,8 @@ void prepare_view(const Pixels& picture, const PictureRule& rule, const View& vi
       return add_noise(rule, view, prepared, tensor);
     case Augmentation::flip:
       return flip(rule, view.number, prepared, tensor);
+    case Augmentation::scene:
+      return prepare_scene_view(picture, rule, {view.number, view.seed}, kernels, prepared, tensor);
   }
 }
 

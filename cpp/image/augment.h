@@ -5,12 +5,12 @@
 
 namespace silverprint {
 
-enum class Augmentation { crop, rotation, blur, exposure, noise, flip };
+enum class Augmentation { crop, rotation, blur, exposure, noise, flip, scene };
 
 // One altered version of a picture. The alteration follows from these three values alone.
 struct View {
   Augmentation augmentation;
-  int number;          // from 1; of flip 1: left to right, 2: upside down, 3: both
+  int number;          // from 1; of flip 1: left to right, 2: upside down, 3: both; of scene from 0, see SceneView
   std::uint64_t seed;  // of SplitMix64, which draws the strength and then the rest
 };
 

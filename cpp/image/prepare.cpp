@@ -38,6 +38,12 @@ void copy(const Pixels& picture, const Kernels& kernels, float* tensor) {
 void prepare(const Pixels& picture, const PictureRule& rule, const Kernels& kernels, float* tensor) {
   if (picture.width == rule.width && picture.height == rule.height) return copy(picture, kernels, tensor);
   const Placement p = place(rule, picture.width, picture.height);
+  if (p.width != rule.width || p.height != rule.height) std::fill_n(tensor, 3 * rule.height * rule.width, 0.0f);
+  resample(picture, p, rule, kernels, tensor);
+}
+
+void resample(const Pixels& picture, const Placement& p, const PictureRule& rule, const Kernels& kernels,
+              float* tensor) {
   const Filter rows = triangle_filter(picture.height, p.top, p.bottom, p.height, false);
   Filter columns = triangle_filter(picture.width, p.left, p.right, p.width, true);
   const KernelWeights row_weights = KernelWeights::for_rows(rows);
@@ -62,7 +68,6 @@ void prepare(const Pixels& picture, const PictureRule& rule, const Kernels& kern
   }
 
   const std::size_t plane = rule.height * rule.width;
-  if (p.width != rule.width || p.height != rule.height) std::fill_n(tensor, 3 * plane, 0.0f);
   for (std::size_t channel = 0; channel < 3; ++channel)
     for (std::size_t y = 0; y < p.height; ++y) {
       const std::size_t first = static_cast<std::size_t>(rows.first[y]);

@@ -30,4 +30,8 @@ struct Pixels {
 // Pillow's antialiased bilinear the width is resampled first and rounded to whole levels.
 void prepare(const Pixels& picture, const PictureRule& rule, const Kernels& kernels, float* tensor);
 
+// The part of that which a placement names: what is beyond its place in `tensor` stays as it is.
+void resample(const Pixels& picture, const Placement& placement, const PictureRule& rule, const Kernels& kernels,
+              float* tensor);
+
 }  // namespace silverprint

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <mutex>
 #include <span>
 #include <string>
@@ -23,7 +24,18 @@ class Extractor {
   std::vector<Tensor> run(const Pixels& picture, const std::vector<std::string>& outputs, CancelToken& cancel,
                           std::span<const View> views = {}) const;
 
+  // The named outputs, flattened and one behind the other, in half precision: a row for the picture
+  // and one more for every view, in order, which fill `rows`. What is not finite stays so; throws
+  // `backbone` for a finite number beyond the largest of half precision, and where a row has
+  // another length than its share of `rows`.
+  void run_half(const Pixels& picture, const std::vector<std::string>& outputs, CancelToken& cancel,
+                std::span<const View> views, std::span<std::uint16_t> rows) const;
+
  private:
+  // Calls use(tensor, shape) for the image tensor of the picture, then for those of its views.
+  template <class Use>
+  void for_each_tensor(const Pixels& picture, CancelToken& cancel, std::span<const View> views, const Use& use) const;
+
   AlignedVector<float> take_tensor() const;
   void give_back(AlignedVector<float> tensor) const;
 

@@ -129,6 +129,16 @@ std::optional<std::string> Session::metadata(const std::string& key) const {
 
 std::vector<Tensor> Session::run(std::span<const float> input, std::span<const std::int64_t> shape,
                                  std::span<const std::string> outputs, CancelToken& cancel) const {
+  std::vector<Tensor> results;
+  run(input, shape, outputs, cancel,
+      [&](std::size_t, std::span<const std::int64_t> sizes, std::span<const float> values) {
+        results.push_back({{sizes.begin(), sizes.end()}, {values.begin(), values.end()}});
+      });
+  return results;
+}
+
+void Session::run(std::span<const float> input, std::span<const std::int64_t> shape,
+                  std::span<const std::string> outputs, CancelToken& cancel, const Look& look) const {
   check_process();
   const ort::Api& api = library_->api();
   const auto release_value = [](const ort::Api& a, ort::Value* p) { a.release_value(p); };
@@ -161,23 +171,18 @@ std::vector<Tensor> Session::run(std::span<const float> input, std::span<const s
     cancel.check();
   }
   library_->check(status);
-  std::vector<Tensor> results;
-  for (ort::Value* value : values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
     Owned<ort::TensorInfo> info(api, [](const ort::Api& a, ort::TensorInfo* p) { a.release_tensor_info(p); });
-    library_->check(api.get_tensor_shape(value, &info.value));
+    library_->check(api.get_tensor_shape(values[i], &info.value));
     int type = 0;
     library_->check(api.get_element_type(info.value, &type));
     if (type != ort::kFloat) throw Error(ErrorCode::backbone, "an output is not float32");
-    Tensor result{shape_of(*library_, info.value), {}};
-    const std::int64_t count =
-        std::accumulate(result.shape.begin(), result.shape.end(), std::int64_t{1}, std::multiplies<>());
+    const std::vector<std::int64_t> sizes = shape_of(*library_, info.value);
+    const std::int64_t count = std::accumulate(sizes.begin(), sizes.end(), std::int64_t{1}, std::multiplies<>());
     void* data = nullptr;
-    library_->check(api.get_tensor_data(value, &data));
-    const auto* floats = static_cast<const float*>(data);
-    result.values.assign(floats, floats + count);
-    results.push_back(std::move(result));
+    library_->check(api.get_tensor_data(values[i], &data));
+    look(i, sizes, {static_cast<const float*>(data), static_cast<std::size_t>(count)});
   }
-  return results;
 }
 
 }  // namespace silverprint

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -40,6 +41,11 @@ class Session {
   // Runs on one float32 input, (shape), not copied. Throws `cancelled` soon after the token is.
   std::vector<Tensor> run(std::span<const float> input, std::span<const std::int64_t> shape,
                           std::span<const std::string> outputs, CancelToken& cancel) const;
+
+  // The same with each output, by its number, shape and values, shown where the runtime left it.
+  using Look = std::function<void(std::size_t, std::span<const std::int64_t>, std::span<const float>)>;
+  void run(std::span<const float> input, std::span<const std::int64_t> shape, std::span<const std::string> outputs,
+           CancelToken& cancel, const Look& look) const;
 
  private:
   struct Release {

@@ -69,6 +69,39 @@ def backbone(
     return model(nodes, stored, inputs=[value(input_name, shape)], metadata=metadata)
 
 
+def map_backbone(
+    *, shape: Sequence[int | str | None] = ("N", 3, 64, 64), names: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """Convolutions to maps at strides 8 (4 channels), 16 (5) and 32 (6), and a mean (N, 6)."""
+    names = names or ("stride8", "stride16", "stride32")
+    nodes, stored, before = [], [], "pixels"
+    for name, (inputs, channels, stride) in zip(
+        names, ((3, 4, 8), (4, 5, 2), (5, 6, 2)), strict=True
+    ):
+        stored.append(weights(f"kernel of {name}", channels, inputs, stride, stride, seed=channels))
+        nodes += [
+            helper.make_node(
+                "Conv", [before, stored[-1].name], [f"{name} raw"], strides=[stride] * 2
+            ),
+            helper.make_node("Tanh" if channels < 6 else "Identity", [f"{name} raw"], [name]),
+        ]
+        before = name
+    nodes += [
+        helper.make_node("GlobalAveragePool", [before], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"]),
+    ]
+    outputs = [value("features", None), *(value(name, None) for name in names)]
+    return model(nodes, stored, inputs=[value("pixels", shape)], outputs=outputs)
+
+
+def constant_map(values: Floats) -> onnx.ModelProto:
+    """A map at stride 32 whose channels are these values, whatever the picture of 32 x 32."""
+    kernel = np.zeros((len(values), 3, 1, 1), np.float32)
+    stored = [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(values, "bias")]
+    node = helper.make_node("Conv", ["pixels", "kernel", "bias"], ["stride32"], strides=[32, 32])
+    return model([node], stored, inputs=[value("pixels", ["N", 3, 32, 32])])
+
+
 def saved(made: onnx.ModelProto, path: Path) -> Path:
     path.write_bytes(made.SerializeToString())
     return path

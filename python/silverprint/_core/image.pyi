@@ -7,7 +7,7 @@ import numpy
 import numpy.typing
 import typing
 
-__all__: list[str] = ["prepare"]
+__all__: list[str] = ["prepare", "scene_geometry"]
 
 def prepare(
     picture: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
@@ -23,4 +23,13 @@ def prepare(
     """
     The image tensor, float32 (3, height, width), whole levels 0..255, of a uint8 picture (h, w, c),
     or of its view (option, number, seed).
+    """
+
+def scene_geometry(
+    number: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[float, float, float, float, bool]:
+    """
+    Which rectangle of a picture, from 0 to 1 both ways, the view ("scene", number, seed) shows: left,
+    top, right, bottom, and whether it is then mirrored left to right.
     """

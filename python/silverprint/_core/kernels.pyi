@@ -10,11 +10,16 @@ import typing
 __all__: list[str] = [
     "adam",
     "gemm",
+    "map_moments",
+    "map_rectify",
+    "map_rectify_back",
+    "map_rectify_sums",
     "resample_columns",
     "resample_rows",
     "softmax",
     "softmax_jacobian",
     "split_pixels",
+    "widen",
 ]
 
 def adam(
@@ -42,6 +47,56 @@ def gemm(
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
     C + A B; A may be strided.
+    """
+
+def map_moments(
+    isa: str,
+    x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    origin: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    sum: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    squares: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+    """
+    sum and squares, with those of x - origin added, by channel.
+    """
+
+def map_rectify(
+    isa: str,
+    z: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    shift: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    residual: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    max(z * scale + shift, 0), plus the residual.
+    """
+
+def map_rectify_back(
+    isa: str,
+    z: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    shift: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    d: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    by_signal: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    by_z: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    constant: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    by_signal * g + by_z * z + constant, with the same g.
+    """
+
+def map_rectify_sums(
+    isa: str,
+    z: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    shift: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    mean: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    d: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    sum: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    products: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+    """
+    sum and products, with those of g and g (z - mean) added; g = d where z * scale + shift > 0.
     """
 
 def resample_columns(
@@ -92,4 +147,15 @@ def split_pixels(
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
     Planes, float32 (3, count), of RGB pixels, uint8 (count, 3).
+    """
+
+def widen(
+    isa: str,
+    half: typing.Annotated[numpy.typing.ArrayLike, numpy.uint16],
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    shift: typing.SupportsFloat | typing.SupportsIndex,
+    padding: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    x * scale + shift of float16 rows, given as uint16, with columns of 0 after them.
     """

@@ -51,6 +51,25 @@ class Extractor:
         The named outputs, float32, for one uint8 picture (height, width, channels), and one row more
         for each of its views (option, number, seed).
         """
+    def run_half(
+        self,
+        picture: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+        outputs: collections.abc.Sequence[str],
+        length: typing.SupportsInt | typing.SupportsIndex,
+        cancel: CancelToken,
+        order: str = "rgb",
+        views: collections.abc.Sequence[
+            tuple[
+                str,
+                typing.SupportsInt | typing.SupportsIndex,
+                typing.SupportsInt | typing.SupportsIndex,
+            ]
+        ] = (),
+    ) -> numpy.typing.NDArray[numpy.uint16]:
+        """
+        The named outputs, flattened and one behind the other, as the bits of half precision: uint16
+        (1 + views, length), for one uint8 picture and below it for each of its views.
+        """
     def run_tensor(
         self,
         tensor: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],

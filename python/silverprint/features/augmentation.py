@@ -24,6 +24,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from silverprint.errors import InvalidParameterError, nearest
 
@@ -34,6 +35,20 @@ AUGMENTATIONS = tuple(_COUNTS)
 
 SeededView = tuple[str, int, int]
 """Option, number and seed: all that decides how a picture is altered."""
+
+
+class PictureView(Protocol):
+    """One altered version of a picture, of whatever kind."""
+
+    @property
+    def option(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+    def seeded(self, seed: int, digest: bytes) -> SeededView:
+        """This view of the picture with that digest, as the core takes it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,7 @@ def views_of(options: Iterable[str]) -> tuple[View, ...]:
     )
 
 
-def view_seed(seed: int, digest: bytes, view: View) -> int:
+def view_seed(seed: int, digest: bytes, view: PictureView) -> int:
     """The seed of a view, of 64 bits.
 
     It depends on the picture's bytes, not on its name or place: views of other pictures do not

@@ -20,12 +20,13 @@ from silverprint import _core
 from silverprint.data.decode import decode
 from silverprint.data.reading import read_picture_and_status
 from silverprint.errors import InvalidDataError, InvalidParameterError, TrainingCancelled
-from silverprint.features.augmentation import View
+from silverprint.features.augmentation import PictureView
 from silverprint.features.blocks import (
     ExtractionCounts,
     FeatureBlock,
     FloatMatrix,
     PictureFunction,
+    Rows,
     UnfinishedBlock,
 )
 from silverprint.features.failures import check_failures, check_share, summarise_failures
@@ -50,8 +51,8 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
-Lookup = Callable[[bytes], FloatMatrix | None]
-"""Rows float32 (1 + v, d) of the picture with this SHA-256 and of its views, if they are known."""
+Lookup = Callable[[bytes], Rows | None]
+"""Rows (1 + v, d) of the picture with this SHA-256 and of its views, if they are known."""
 
 _POLL = 0.1
 """Seconds between looks at the progress, and at Ctrl-C."""
@@ -85,7 +86,7 @@ def extract_blocks(
     progress: Progress | None = None,
     cancel: _core.runtime.CancelToken | None = None,
     digests: bool = False,
-    views: Sequence[View] = (),
+    views: Sequence[PictureView] = (),
     seed: int = 0,
     lookup: Lookup | None = None,
     counts: ExtractionCounts | None = None,
@@ -149,7 +150,7 @@ class _Pipeline:
         block_size: int,
         cancel: _core.runtime.CancelToken,
         digests: bool,
-        views: Sequence[View],
+        views: Sequence[PictureView],
         seed: int,
         lookup: Lookup | None,
         counts: ExtractionCounts,
@@ -189,7 +190,7 @@ class _Pipeline:
                 start = number * self._block_size
                 size = min(self._block_size, len(self._pictures) - start)
                 shape = (size, 1 + len(self._views), self._function.dimension)
-                rows = np.empty(shape, np.float32)
+                rows = np.empty(shape, self._function.dtype)
                 found = self._blocks[number] = UnfinishedBlock(start, rows, size)
             return found
 
@@ -271,7 +272,7 @@ class _Pipeline:
         self._counts.add(decoded=1)
         return pixels
 
-    def _run(self, pixels: npt.NDArray[np.uint8], digest: bytes) -> npt.NDArray[np.float32]:
+    def _run(self, pixels: npt.NDArray[np.uint8], digest: bytes) -> Rows:
         self._counts.add(runs=1 + len(self._views))
         if not self._views:
             return self._function.run(pixels, self._caller_cancel)

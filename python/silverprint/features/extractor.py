@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ from silverprint.features.extraction import (
     check_failures,
     extract_blocks,
 )
+from silverprint.features.matrix import FLOAT32
+from silverprint.features.normalisation import Normalisation, as_tuple, normalisation_of
 from silverprint.features.once import once
 from silverprint.features.runtime import CPU, library_path
 from silverprint.names import instead_of
@@ -64,6 +66,7 @@ class GraphFunction:
     ) -> None:
         self.rule = rule
         self.dimension = dimension
+        self.dtype = FLOAT32
         self._outputs = [output]
         # One thread per run: pictures, not operators, are what runs in parallel.
         self._extractor = _core.runtime.Extractor(
@@ -107,6 +110,7 @@ class FeatureExtractor:
 
     crop_and_scale: str | None
     provider: str
+    dtype: ClassVar[np.dtype[Any]] = FLOAT32
 
     @once
     def backbone(self) -> Backbone:
@@ -243,7 +247,7 @@ class CustomFeatureExtractor(FeatureExtractor):
         for name in ("size", "mean", "std"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, _as_tuple(name, value))
+                object.__setattr__(self, name, as_tuple(name, value))
         _ = self.backbone
 
     def __getstate__(self) -> dict[str, Any]:
@@ -256,10 +260,6 @@ class CustomFeatureExtractor(FeatureExtractor):
         path = Path(self.model_path)
         model = graphs.load(path)
         entries = graphs.metadata(model)
-        mean, std = self._normalisation(entries)
-        order = self.channel_order or entries.get("channel_order") or "RGB"
-        if order not in ("RGB", "BGR"):
-            raise InvalidParameterError("channel_order", order, "'RGB' or 'BGR'")
         size = self._size(model, entries)
         output = self.output_name or model.graph.output[0].name
         rule = PictureRule(*size, self.crop_and_scale or DEFAULT_CROP_AND_SCALE)
@@ -268,35 +268,13 @@ class CustomFeatureExtractor(FeatureExtractor):
             path=path,
             output=output,
             rule=rule,
-            mean=mean,
-            std=std,
-            channel_order=order,
+            normalisation=normalisation_of(path, entries, self.mean, self.std, self.channel_order),
             provider=self.provider,
             record={
                 "name": "custom",
                 "licence": entries.get("licence", entries.get("license", "")),
             },
         )
-
-    def _normalisation(self, entries: dict[str, str]) -> tuple[Sequence[float], Sequence[float]]:
-        found_mean, found_std = graphs.normalisation(entries)
-        values: dict[str, Sequence[float] | None] = {
-            "mean": found_mean if self.mean is None else self.mean,
-            "std": found_std if self.std is None else self.std,
-        }
-        for name, value in values.items():
-            if value is None:
-                raise BackboneError(
-                    f"{self.model_path}: its metadata does not say {name}; pass mean= and std= on "
-                    "the 0..255 scale, or mean=(0, 0, 0), std=(1, 1, 1) for a graph that "
-                    "normalises itself"
-                )
-            numbers = all(isinstance(v, (int, float)) for v in value)
-            good = len(value) == 3 and numbers and bool(np.isfinite(value).all())
-            if not good or (name == "std" and min(value) <= 0):
-                positive = "positive " if name == "std" else ""
-                raise InvalidParameterError(name, value, f"three {positive}numbers")
-        return values["mean"], values["std"]  # type: ignore[return-value]
 
     def _size(self, model: onnx.ModelProto, entries: dict[str, str]) -> tuple[int, int]:
         _, height, width = graphs.image_input(model, self.model_path)
@@ -324,9 +302,7 @@ def make_backbone(
     path: object,
     output: str,
     rule: PictureRule,
-    mean: Sequence[float],
-    std: Sequence[float],
-    channel_order: str,
+    normalisation: Normalisation,
     provider: str,
     record: dict[str, Any],
 ) -> Backbone:
@@ -339,15 +315,13 @@ def make_backbone(
         "path": path,
         "output": output,
         "size": (rule.height, rule.width),
-        "mean": mean,
-        "std": std,
-        "channel_order": channel_order,
+        "normalisation": normalisation,
     }
     black = np.zeros((1, 3, rule.height, rule.width), np.float32)
     graph = graphs.feature_graph(model, **parts, pool=False)
     try:
         shape = (
-            GraphFunction(_serialize(graph), graphs.FEATURES, 0, rule, provider)
+            GraphFunction(graphs.serialize(graph), graphs.FEATURES, 0, rule, provider)
             .run_tensor(black)
             .shape
         )
@@ -361,18 +335,6 @@ def make_backbone(
     except BackboneError as error:
         raise BackboneError(f"{path}: {error}") from error
     graphs.with_feature_shape(graph, shape[1])
-    data = _serialize(graph)
+    data = graphs.serialize(graph)
     fingerprint = hashlib.sha256(data).hexdigest()
     return Backbone(data, shape[1], rule, record | {"tensor": output, "fingerprint": fingerprint})
-
-
-def _serialize(model: onnx.ModelProto) -> bytes:
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
-
-
-def _as_tuple(name: str, value: Any) -> tuple[Any, ...]:
-    try:
-        return tuple(item.item() if isinstance(item, np.generic) else item for item in value)
-    except TypeError:
-        raise InvalidParameterError(name, value, "a sequence of numbers") from None

@@ -7,13 +7,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from silverprint.errors import InvalidDataError
-from silverprint.features.extraction import FeatureBlock
-from silverprint.features.matrix import FeatureMatrix
+from silverprint.features.blocks import FeatureBlock, Rows
+from silverprint.features.matrix import FLOAT32, FeatureMatrix
 
 ROW_RECORD = np.dtype([("position", "<i8"), ("digest", "V32"), ("checksum", "<u4")])
 """One picture that is done: its place, SHA-256, and CRC-32 of its rows."""
@@ -46,6 +47,7 @@ class FeatureSet:
         views: how many views of each.
         dimension: d.
         file: where the matrix lies; None: in memory.
+        dtype: of the rows, `FLOAT32` or `FLOAT16`.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class FeatureSet:
         views: int,
         dimension: int,
         file: Path | None = None,
+        dtype: np.dtype[Any] = FLOAT32,
     ) -> None:
         self.paths = paths
         self.failures: dict[int, InvalidDataError] = {}
         self.changed: list[int] = []
-        self._matrix = FeatureMatrix((len(paths), 1 + views, dimension), file)
+        self._matrix = FeatureMatrix((len(paths), 1 + views, dimension), file, dtype)
         self._records = np.zeros(len(paths), ROW_RECORD)
         self._has = np.zeros(len(paths), np.bool_)
         self._new: list[int] = []
@@ -98,12 +101,12 @@ class FeatureSet:
             OSError: the matrix cannot be written.
         """
         positions = block.positions
-        rows = np.concatenate([block.features[:, None], block.views], axis=1)
+        rows = np.ascontiguousarray(block.rows, self._matrix.dtype)
         self._matrix.write(positions, rows)
         found = np.zeros(len(positions), ROW_RECORD)
         found["position"] = positions
         found["digest"] = np.asarray(block.digests, "V32")
-        found["checksum"] = [zlib.crc32(row.data) for row in np.ascontiguousarray(rows)]
+        found["checksum"] = [zlib.crc32(row.data) for row in rows]
         expected = self._records["digest"][positions]
         differs = (expected != np.zeros((), "V32")) & (expected != found["digest"])
         self.changed += positions[differs].tolist()
@@ -147,8 +150,8 @@ class FeatureSet:
         ]
 
     @property
-    def rows(self) -> npt.NDArray[np.float32]:
-        """float32 (n * (1 + views), d), of all pictures, whether they have features or not."""
+    def rows(self) -> Rows:
+        """(n * (1 + views), d), of all pictures, whether they have features or not."""
         matrix = self._matrix.array()
         return matrix.reshape(-1, matrix.shape[-1])
 
@@ -165,11 +168,11 @@ class KnownRows:
     """Rows of a matrix by the digest of their picture; threads may share it.
 
     Args:
-        matrix: float32 (pictures, 1 + views, d).
+        matrix: (pictures, 1 + views, d).
         records: `ROW_RECORD` (m,) of the rows that count.
     """
 
-    def __init__(self, matrix: npt.NDArray[np.float32], records: npt.NDArray[np.void]) -> None:
+    def __init__(self, matrix: Rows, records: npt.NDArray[np.void]) -> None:
         self._matrix = matrix
         self._places = {
             bytes(digest): (int(position), int(checksum))
@@ -178,8 +181,8 @@ class KnownRows:
             )
         }
 
-    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, npt.NDArray[np.float32]]:
-        """Rows float32 (1 + views, d) of those of `digests` that are here and whole."""
+    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, Rows]:
+        """Rows (1 + views, d) of those of `digests` that are here and whole."""
         found = {}
         for digest in digests:
             place = self._places.get(digest)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,15 @@ import numpy.typing as npt
 from silverprint import _core
 from silverprint.data.rule import PictureRule
 from silverprint.errors import TrainingCancelled
-from silverprint.features.augmentation import SeededView, View
+from silverprint.features.augmentation import PictureView, SeededView
+from silverprint.features.blocks import Extractor, Rows
 from silverprint.features.cache import FeatureCache
 from silverprint.features.extraction import (
     ExtractionCounts,
     FeatureBlock,
-    FloatMatrix,
     Progress,
     extract_blocks,
 )
-from silverprint.features.extractor import FeatureExtractor
 from silverprint.features.kind import FeatureKind, kind_of, view_names
 
 if TYPE_CHECKING:
@@ -36,14 +35,14 @@ _SAVE_INTERVAL = 1.0
 class KnownFeatures(Protocol):
     """Rows that are there already; asked by many threads."""
 
-    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, npt.NDArray[np.float32]]:
-        """Rows float32 (1 + v, d) of those pictures that are known, by digest."""
+    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, Rows]:
+        """Rows (1 + v, d) of those pictures that are known, by digest."""
         ...
 
 
 def gather_blocks(
     pictures: Sequence[Picture],
-    extractor: FeatureExtractor,
+    extractor: Extractor,
     *,
     known: Sequence[KnownFeatures] = (),
     cache: FeatureCache | None = None,
@@ -51,7 +50,7 @@ def gather_blocks(
     threads: int | None = None,
     progress: Progress | None = None,
     cancel: _core.runtime.CancelToken | None = None,
-    views: Sequence[View] = (),
+    views: Sequence[PictureView] = (),
     seed: int = 0,
     counts: ExtractionCounts | None = None,
 ) -> Generator[FeatureBlock, None, None]:
@@ -86,7 +85,7 @@ def gather_blocks(
     before = len(pictures) - len(places)
     reused: set[bytes] = set()
 
-    def lookup(digest: bytes) -> FloatMatrix | None:
+    def lookup(digest: bytes) -> Rows | None:
         rows = _find(sources, [digest]).get(digest)
         if rows is not None:
             reused.add(digest)
@@ -146,19 +145,16 @@ def _unread_blocks(
             rows = np.stack([found[digest] for _, digest, _ in chunk])
             yield FeatureBlock(
                 np.asarray([i for i, _, _ in chunk], np.int64),
-                np.ascontiguousarray(rows[:, 0]),
-                rows[:, 1:],
+                rows,
                 [digest for _, digest, _ in chunk],
                 [status for _, _, status in chunk],
                 [],
             )
 
 
-def _find(
-    sources: Sequence[KnownFeatures], digests: Sequence[bytes]
-) -> dict[bytes, npt.NDArray[np.float32]]:
+def _find(sources: Sequence[KnownFeatures], digests: Sequence[bytes]) -> dict[bytes, Rows]:
     """What the sources know, the first one first."""
-    found: dict[bytes, npt.NDArray[np.float32]] = {}
+    found: dict[bytes, Rows] = {}
     for source in sources:
         missing = [digest for digest in digests if digest not in found]
         if missing:
@@ -174,11 +170,11 @@ class _Store:
         self._kind = kind
         self._views = views
         self._digests: list[bytes] = []
-        self._rows: list[npt.NDArray[np.float32]] = []
+        self._rows: list[Rows] = []
         self._files: list[tuple[str | os.PathLike[str], os.stat_result, bytes]] = []
         self._saved = time.monotonic()
 
-    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, npt.NDArray[np.float32]]:
+    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, Rows]:
         """See `KnownFeatures`."""
         return self._cache.find(self._kind, self._views, digests)
 
@@ -191,7 +187,7 @@ class _Store:
                 self._files.append((picture, status, digest))
             if digest not in reused:
                 self._digests.append(digest)
-                self._rows.append(np.concatenate([block.features[i][None], block.views[i]]))
+                self._rows.append(block.rows[i])
         if time.monotonic() >= self._saved + _SAVE_INTERVAL:
             self.save()
 
@@ -207,14 +203,13 @@ class _Store:
 class _LoadedLater:
     """An extractor's function, made when it is first run."""
 
-    def __init__(self, extractor: FeatureExtractor) -> None:
+    def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
         self.rule: PictureRule = extractor.rule
         self.dimension: int = extractor.dimension
+        self.dtype: np.dtype[Any] = extractor.dtype
 
-    def run(
-        self, pixels: npt.NDArray[np.uint8], cancel: _core.runtime.CancelToken
-    ) -> npt.NDArray[np.float32]:
+    def run(self, pixels: npt.NDArray[np.uint8], cancel: _core.runtime.CancelToken) -> Rows:
         return self._extractor.function.run(pixels, cancel)
 
     def run_views(
@@ -222,5 +217,5 @@ class _LoadedLater:
         pixels: npt.NDArray[np.uint8],
         cancel: _core.runtime.CancelToken,
         views: Sequence[SeededView],
-    ) -> FloatMatrix:
+    ) -> Rows:
         return self._extractor.function.run_views(pixels, cancel, views)

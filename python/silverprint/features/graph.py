@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import onnx
     from google.protobuf.message import Message
 
+    from silverprint.features.normalisation import Normalisation
+
 IMAGE = "image"
 FEATURES = "features"
 OURS = "silverprint/"
@@ -100,35 +102,73 @@ def feature_graph(
     path: object,
     output: str,
     size: tuple[int, int],
-    mean: Sequence[float],
-    std: Sequence[float],
-    channel_order: str,
+    normalisation: Normalisation,
     pool: bool,
 ) -> onnx.ModelProto:
     """`model` from ``image`` to ``features``, all else left out."""
+    import onnx
+    from onnx import helper
+
+    result, (output,) = normalised_graph(
+        model, path=path, outputs=[output], size=size, normalisation=normalisation
+    )
+    nodes = result.graph.node
+    if pool:
+        nodes.extend(
+            [
+                helper.make_node("GlobalAveragePool", [output], [OURS + "pooled"], OURS + "pool"),
+                helper.make_node(
+                    "Flatten", [OURS + "pooled"], [FEATURES], OURS + "flatten", axis=1
+                ),
+            ]
+        )
+    else:
+        nodes.append(helper.make_node("Identity", [output], [FEATURES], OURS + "features"))
+    result.graph.output.append(
+        helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
+    )
+    return result
+
+
+def normalised_graph(
+    model: onnx.ModelProto,
+    *,
+    path: object,
+    outputs: Sequence[str],
+    size: tuple[int, int],
+    normalisation: Normalisation,
+) -> tuple[onnx.ModelProto, list[str]]:
+    """`model` from ``image`` to some of its tensors, all else left out, and what they are called.
+
+    It has no outputs yet. Names that clash with ours are changed.
+
+    Raises:
+        BackboneError: its input is not one image, or there is no such tensor.
+    """
     import onnx
     from onnx import helper, numpy_helper
 
     own_input, _, _ = image_input(model, path)
     produced = {name for node in model.graph.node for name in node.output if name}
-    if output not in produced:
-        known = [value.name for value in model.graph.output]
-        raise BackboneError(
-            f"{path}: no tensor {output!r}{nearest(output, produced)}; "
-            f"its outputs are {', '.join(known)}"
-        )
+    for output in outputs:
+        if output not in produced:
+            known = [value.name for value in model.graph.output]
+            raise BackboneError(
+                f"{path}: no tensor {output!r}{nearest(output, produced)}; "
+                f"its outputs are {', '.join(known)}"
+            )
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
     _free_names(graph, own_input)
-    output = _renamed(output, own_input)
-    _keep_only(graph, output)
+    names = [_renamed(output, own_input) for output in outputs]
+    _keep_only(graph, names)
 
     nodes = []
-    for name, values in (("mean", mean), ("std", std)):
+    for name, values in (("mean", normalisation.mean), ("std", normalisation.std)):
         constant = np.asarray(values, np.float32).reshape(1, 3, 1, 1)
         graph.initializer.append(numpy_helper.from_array(constant, OURS + name))
-    bgr = channel_order == "BGR"
+    bgr = normalisation.channel_order == "BGR"
     scaled = OURS + ("scaled" if bgr else "normalised")
     nodes += [
         helper.make_node("Sub", [IMAGE, OURS + "mean"], [OURS + "centred"], OURS + "subtract_mean"),
@@ -143,13 +183,6 @@ def feature_graph(
             )
         )
     nodes += list(graph.node)
-    if pool:
-        nodes += [
-            helper.make_node("GlobalAveragePool", [output], [OURS + "pooled"], OURS + "pool"),
-            helper.make_node("Flatten", [OURS + "pooled"], [FEATURES], OURS + "flatten", axis=1),
-        ]
-    else:
-        nodes.append(helper.make_node("Identity", [output], [FEATURES], OURS + "features"))
     del graph.node[:]
     graph.node.extend(nodes)
     batch = model.graph.input[0].type.tensor_type.shape.dim[0]
@@ -158,11 +191,9 @@ def feature_graph(
     graph.input.append(
         helper.make_tensor_value_info(IMAGE, onnx.TensorProto.FLOAT, [first, 3, *size])
     )
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None))
-    del graph.value_info[:]
+    del graph.output[:], graph.value_info[:]
     _drop_free_text(result)
-    return result
+    return result, names
 
 
 def _renamed(name: str, own_input: str) -> str:
@@ -212,11 +243,11 @@ def _drop_free_text(message: Message) -> None:
             _drop_free_text(inner)
 
 
-def _keep_only(graph: onnx.GraphProto, output: str) -> None:
-    """Drop every node and weight that `output` does not depend on."""
+def _keep_only(graph: onnx.GraphProto, outputs: Sequence[str]) -> None:
+    """Drop every node and weight that `outputs` do not depend on."""
     producer = {name: node for node in graph.node for name in node.output if name}
     needed: set[str] = set()
-    waiting = [output]
+    waiting = list(outputs)
     while waiting:
         name = waiting.pop()
         if name in needed:
@@ -242,26 +273,27 @@ def _all_inputs(node: onnx.NodeProto) -> Iterator[str]:
                     yield from (name for name in inner.input if name)
 
 
+def with_outputs(model: onnx.ModelProto, maps: Mapping[str, tuple[int, int, int] | None]) -> None:
+    """Make these tensors the outputs, [N, c, h, w] where their sizes are known."""
+    from onnx import TensorProto, helper
+
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    first = batch.dim_value if batch.HasField("dim_value") else batch.dim_param
+    del model.graph.output[:]
+    for name, shape in maps.items():
+        known = None if shape is None else [first, *shape]
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, known))
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """The same bytes for the same model."""
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
 def with_feature_shape(model: onnx.ModelProto, dimension: int) -> None:
     """State the shape of ``features``, once it is known."""
     shape = model.graph.output[0].type.tensor_type.shape
     batch = model.graph.input[0].type.tensor_type.shape.dim[0]
     shape.dim.add().CopyFrom(batch)
     shape.dim.add().dim_value = dimension
-
-
-def normalisation(
-    entries: Mapping[str, str],
-) -> tuple[list[float] | None, list[float] | None]:
-    """`mean` and `std` as a model's metadata give them: three numbers, or one for all channels."""
-    import json
-
-    found: list[list[float] | None] = []
-    for key in ("mean", "std"):
-        try:
-            value = json.loads(entries[key])
-            values = [float(v) for v in (value if isinstance(value, list) else [value])]
-            found.append(values * 3 if len(values) == 1 else values if len(values) == 3 else None)
-        except (KeyError, ValueError, TypeError):
-            found.append(None)
-    return found[0], found[1]

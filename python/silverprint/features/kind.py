@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from silverprint.features.augmentation import View
-from silverprint.features.extractor import FeatureExtractor
+from silverprint.features.augmentation import PictureView
+from silverprint.features.blocks import Extractor
 from silverprint.features.numerics import numerics_class
 
 EXTRACTION_VERSION = 1
@@ -46,7 +46,7 @@ class FeatureKind:
         return hashlib.sha256(self.record.encode()).hexdigest()
 
 
-def kind_of(extractor: FeatureExtractor) -> FeatureKind:
+def kind_of(extractor: Extractor) -> FeatureKind:
     """What `extractor` gives on this machine.
 
     Raises:
@@ -61,6 +61,6 @@ def kind_of(extractor: FeatureExtractor) -> FeatureKind:
     )
 
 
-def view_names(views: Sequence[View], seed: int) -> tuple[str, ...]:
+def view_names(views: Sequence[PictureView], seed: int) -> tuple[str, ...]:
     """A name for the picture itself, ``""``, and for each view; the same name, the same view."""
     return ("", *(f"{view.option} {view.number} seed {seed}" for view in views))

@@ -7,18 +7,21 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from silverprint.errors import CorruptSessionError
+from silverprint.features.blocks import Rows
 from silverprint.features.disk import explained, sync_folder
 
-ROW_DTYPE = np.dtype("<f4")
+FLOAT32 = np.dtype("<f4")
+FLOAT16 = np.dtype("<f2")
 
 
 class FeatureMatrix:
-    """float32 (pictures, 1 + views, d): a row for each picture and each of its views.
+    """(pictures, 1 + views, d): a row for each picture and each of its views.
 
     In a file it is written with ordinary writes, so that a full disk is an error and not a signal,
     and read through a memory map. One thread at a time may use it.
@@ -27,19 +30,26 @@ class FeatureMatrix:
         shape: (pictures, 1 + views, d).
         file: where it lies; None: in memory. One that is there is gone on with; what it lacks
             holds anything.
+        dtype: of its numbers, `FLOAT32` or `FLOAT16`.
 
     Raises:
         OSError: the file cannot be made.
     """
 
-    def __init__(self, shape: tuple[int, int, int], file: Path | None = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        file: Path | None = None,
+        dtype: np.dtype[Any] = FLOAT32,
+    ) -> None:
         self.shape = shape
         self.file = file
-        self._row_bytes = shape[1] * shape[2] * ROW_DTYPE.itemsize
+        self.dtype = dtype
+        self._row_bytes = shape[1] * shape[2] * dtype.itemsize
         self._handle = -1
-        self._memory: npt.NDArray[np.float32] | None = None
+        self._memory: Rows | None = None
         if file is None:
-            self._memory = np.empty(shape, ROW_DTYPE)
+            self._memory = np.empty(shape, dtype)
             return
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         with explained(file):
@@ -52,7 +62,7 @@ class FeatureMatrix:
                 self.close()
                 raise
 
-    def write(self, positions: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> None:
+    def write(self, positions: npt.NDArray[np.int64], rows: Rows) -> None:
         """Set the rows (m, 1 + views, d) of the pictures at `positions` (m,).
 
         Raises:
@@ -64,10 +74,10 @@ class FeatureMatrix:
         assert self.file is not None
         if not len(positions):
             return
-        rows = np.ascontiguousarray(rows, ROW_DTYPE)
+        rows = np.ascontiguousarray(rows, self.dtype)
         gaps = np.flatnonzero(np.diff(positions) != 1) + 1
         for start, end in itertools.pairwise([0, *gaps.tolist(), len(positions)]):
-            data = rows[start:end].data.cast("B")
+            data = rows[start:end].reshape(-1).view(np.uint8).data
             offset = int(positions[start]) * self._row_bytes
             with explained(self.file):
                 os.lseek(self._handle, offset, os.SEEK_SET)
@@ -84,8 +94,8 @@ class FeatureMatrix:
             with explained(self.file):
                 os.fsync(self._handle)
 
-    def array(self) -> npt.NDArray[np.float32]:
-        """All of it, float32 (pictures, 1 + views, d); rows never written hold anything.
+    def array(self) -> Rows:
+        """All of it, (pictures, 1 + views, d); rows never written hold anything.
 
         Raises:
             CorruptSessionError: the file was cut short meanwhile.
@@ -99,9 +109,9 @@ class FeatureMatrix:
                 self.file, "was cut short", "start again: the rest is extracted anew"
             )
         if 0 in self.shape:
-            return np.empty(self.shape, ROW_DTYPE)
+            return np.empty(self.shape, self.dtype)
         with explained(self.file):
-            return np.asarray(np.memmap(self.file, ROW_DTYPE, "r", shape=self.shape))
+            return np.asarray(np.memmap(self.file, self.dtype, "r", shape=self.shape))
 
     def close(self) -> None:
         """Let go of the file; arrays that were given out stay."""
@@ -111,14 +121,14 @@ class FeatureMatrix:
                 os.close(handle)
 
 
-def map_matrix(file: Path, shape: Sequence[int]) -> npt.NDArray[np.float32] | None:
+def map_matrix(file: Path, shape: Sequence[int], dtype: np.dtype[Any] = FLOAT32) -> Rows | None:
     """A matrix on disk, read only; None where its file is missing or has another size.
 
     Raises:
         OSError: it cannot be read.
     """
-    size = int(np.prod(shape)) * ROW_DTYPE.itemsize
+    size = int(np.prod(shape)) * dtype.itemsize
     if not size or not file.is_file() or file.stat().st_size != size:
         return None
     with explained(file):
-        return np.asarray(np.memmap(file, ROW_DTYPE, "r", shape=tuple(shape)))
+        return np.asarray(np.memmap(file, dtype, "r", shape=tuple(shape)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from silverprint.data.rule import PictureRule
 from silverprint.errors import InvalidParameterError
@@ -15,11 +15,17 @@ from silverprint.features.extractor import (
     FeatureExtractor,
     make_backbone,
 )
+from silverprint.features.normalisation import normalisation_of
 from silverprint.features.once import once
 from silverprint.features.runtime import CPU
 
+if TYPE_CHECKING:
+    import onnx
+
 REVISIONS = (0,)
 """Revisions in this package, oldest first. 0 is a preview."""
+
+LICENCE = "Apache-2.0"
 
 _SIZE = 224
 
@@ -44,12 +50,7 @@ class ScenePrint(FeatureExtractor):
     provider: str = field(default=CPU)
 
     def __post_init__(self) -> None:
-        if self.revision is None:
-            object.__setattr__(self, "revision", REVISIONS[-1])
-        if self.revision not in REVISIONS or type(self.revision) is not int:
-            raise InvalidParameterError(
-                "revision", self.revision, f"one of {', '.join(map(str, REVISIONS))}, or None"
-            )
+        object.__setattr__(self, "revision", check_revision(self.revision))
         _ = self.rule
 
     def __getstate__(self) -> dict[str, Any]:
@@ -66,20 +67,35 @@ class ScenePrint(FeatureExtractor):
 
     @once
     def backbone(self) -> Backbone:
-        resource = files("silverprint") / "prints" / f"scene_print_{self.revision}.onnx"
-        with as_file(resource) as path:
-            model = graphs.load(path)
-        mean, std = graphs.normalisation(graphs.metadata(model))
-        assert mean is not None
-        assert std is not None
+        model, name = stored_print(self.revision)
         return make_backbone(
             model,
-            path=resource.name,
+            path=name,
             output="features",
             rule=self.rule,
-            mean=mean,
-            std=std,
-            channel_order="RGB",
+            normalisation=normalisation_of(name, graphs.metadata(model)),
             provider=self.provider,
-            record={"name": "ScenePrint", "revision": self.revision, "licence": "Apache-2.0"},
+            record={"name": "ScenePrint", "revision": self.revision, "licence": LICENCE},
         )
+
+
+def check_revision(revision: object) -> int:
+    """`revision`, or the newest for None.
+
+    Raises:
+        InvalidParameterError: this package has no such revision.
+    """
+    if revision is None:
+        return REVISIONS[-1]
+    if type(revision) is not int or revision not in REVISIONS:
+        raise InvalidParameterError(
+            "revision", revision, f"one of {', '.join(map(str, REVISIONS))}, or None"
+        )
+    return revision
+
+
+def stored_print(revision: int | None) -> tuple[onnx.ModelProto, str]:
+    """The network of a revision, which both prints share, and the name of its file."""
+    resource = files("silverprint") / "prints" / f"scene_print_{revision}.onnx"
+    with as_file(resource) as path:
+        return graphs.load(path), resource.name

@@ -41,8 +41,8 @@ def reuse_features(store: SessionStore, other: SessionStore) -> int:
                 continue
             record = decoded(body)
             name = f"reused{number + len(put):04}"
-            file = f"features/{name}.f32"
             source = other.folder / record["files"]["matrix"]["name"]
+            file = f"features/{name}{source.suffix}"
             with explained(source):
                 shutil.copyfile(source, writer.folder / file)
             sync_file(writer.folder / file)

@@ -14,6 +14,7 @@ import numpy as np
 from silverprint.errors import CorruptSessionError, InvalidDataError
 from silverprint.features.disk import make_folder
 from silverprint.features.feature_set import ROW_RECORD, Done, FeatureSet
+from silverprint.features.matrix import FLOAT32
 from silverprint.training.checkpoint import Checkpoint
 from silverprint.training.progress import Phase
 from silverprint.training.state import State
@@ -130,6 +131,7 @@ class RunStore:
     _put: dict[Key, bytes] = field(default_factory=dict)
     _delete: list[Key] = field(default_factory=list)
     _groups: dict[str, int] = field(default_factory=dict)
+    _matrices: dict[str, str] = field(default_factory=dict)
     _useless: list[str] = field(default_factory=list)
     _state_file: str = ""
     _files: int = 0
@@ -153,17 +155,19 @@ class RunStore:
         views: int,
         dimension: int,
         identity: Mapping[str, Any],
+        dtype: np.dtype[Any] = FLOAT32,
     ) -> FeatureSet:
         """The features of a part, with what earlier jobs have extracted.
 
         `identity` is recorded: what they depend on besides the pictures.
         """
-        name = f"features/{self.number:04}-{part}.f32"
+        name = f"features/{self.number:04}-{part}.f{8 * dtype.itemsize}"
+        self._matrices[part] = name
         key = Key(self.number, "matrix", part)
         shape = [len(paths), 1 + views, dimension]
         if key in self.documents and decoded(self.documents[key])["shape"] != shape:
             raise CorruptSessionError(self.writer.folder, "its features have another shape", REMEDY)
-        features = FeatureSet(paths, views, dimension, self.writer.folder / name)
+        features = FeatureSet(paths, views, dimension, self.writer.folder / name, dtype)
         done = feature_records(self.documents, self.number, part)
         features.restore(done)
         groups = [k for k in self.documents if k.run == self.number and k.name.startswith(part)]
@@ -200,7 +204,7 @@ class RunStore:
             "phase": Phase.EXTRACTING_FEATURES,
             "iteration": iteration,
             "date": datetime.now(UTC).isoformat(),
-            "files": {"checkpoint": {"name": f"features/{self.number:04}-{part}.f32"}},
+            "files": {"checkpoint": {"name": self._matrices[part]}},
             "metrics": {},
         }
         self._put[Key(self.number, "checkpoint", _EXTRACTION)] = encoded(record)

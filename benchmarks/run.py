@@ -32,6 +32,9 @@ BENCHMARKS = (
     "calibration",
     "sessions",
     "embedding",
+    "annotations",
+    "detector_step",
+    "detector",
     "import_time",
 )
 _PACKAGES = ("silverprint", "numpy", "pillow", "onnxruntime", "scikit-learn", "scipy", "torch")

@@ -30,6 +30,7 @@ ROOMS = {
     "model": 6,
     "export": 7,
     "classifier": 8,
+    "detector": 8,
     "inspect": 9,
     "demo": 9,
     "sklearn": 9,

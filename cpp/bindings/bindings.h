@@ -56,6 +56,10 @@ std::span<T> mutable_view(Array<T>& array) {
 
 // One function per room; each fills the submodule of that name.
 void bind_build(py::module_& module);
+void bind_detect(py::module_& module);
+void bind_detect_boxes(py::module_& module);
+void bind_detect_convolution(py::module_& module);
+void bind_detect_trainer(py::module_& module);
 void bind_image(py::module_& module);
 void bind_kernels(py::module_& module);
 void bind_runtime(py::module_& module);

@@ -1,6 +1,10 @@
 // Every kernel of every table, on arrays, so that tests can hold each against the plain one.
 #include "kernels/kernels.h"
 
+#include <algorithm>
+#include <initializer_list>
+#include <optional>
+
 #include "base/process.h"
 #include "image/geometry.h"
 #include "bindings/bindings.h"
@@ -59,6 +63,71 @@ py::typing::Tuple<Array<float>, Array<float>, Array<float>> adam(const std::stri
   return py::make_tuple(results[0], results[1], results[2]);
 }
 
+// Feature maps (positions, channels); the vectors have one value for each channel.
+void check_maps(std::initializer_list<const Array<float>*> maps, std::initializer_list<const Array<float>*> vectors) {
+  const Array<float>& map = **maps.begin();
+  if (map.ndim() != 2 || map.shape(1) % static_cast<py::ssize_t>(kLanes) != 0)
+    invalid("expected maps (positions, channels), channels a multiple of 16");
+  for (const Array<float>* other : maps)
+    if (other->ndim() != 2 || other->shape(0) != map.shape(0) || other->shape(1) != map.shape(1))
+      invalid("expected maps of one shape");
+  for (const Array<float>* vector : vectors)
+    if (vector->size() != map.shape(1)) invalid("expected one value for each channel");
+}
+
+Array<float> copy_of(const Array<float>& array) {
+  return Array<float>(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()), array.data());
+}
+
+py::typing::Tuple<Array<float>, Array<float>> map_moments(const std::string& isa, const Array<float>& x,
+                                                          const Array<float>& origin, const Array<float>& sum,
+                                                          const Array<float>& squares) {
+  check_maps({&x}, {&origin, &sum, &squares});
+  Array<float> results[] = {copy_of(sum), copy_of(squares)};
+  table(isa).map_moments(extent(x, 0), extent(x, 1), x.data(), origin.data(), results[0].mutable_data(),
+                         results[1].mutable_data());
+  return py::make_tuple(results[0], results[1]);
+}
+
+Array<float> map_rectify(const std::string& isa, const Array<float>& z, const Array<float>& scale,
+                         const Array<float>& shift, const std::optional<Array<float>>& residual) {
+  check_maps({&z, residual ? &*residual : &z}, {&scale, &shift});
+  Array<float> out = copy_of(z);
+  table(isa).map_rectify(extent(z, 0), extent(z, 1), z.data(), scale.data(), shift.data(),
+                         residual ? residual->data() : nullptr, out.mutable_data());
+  return out;
+}
+
+py::typing::Tuple<Array<float>, Array<float>> map_rectify_sums(const std::string& isa, const Array<float>& z,
+                                                               const Array<float>& scale, const Array<float>& shift,
+                                                               const Array<float>& mean, const Array<float>& d,
+                                                               const Array<float>& sum, const Array<float>& products) {
+  check_maps({&z, &d}, {&scale, &shift, &mean, &sum, &products});
+  Array<float> results[] = {copy_of(sum), copy_of(products)};
+  table(isa).map_rectify_sums(extent(z, 0), extent(z, 1), z.data(), scale.data(), shift.data(), mean.data(), d.data(),
+                              results[0].mutable_data(), results[1].mutable_data());
+  return py::make_tuple(results[0], results[1]);
+}
+
+Array<float> map_rectify_back(const std::string& isa, const Array<float>& z, const Array<float>& scale,
+                              const Array<float>& shift, const Array<float>& d, const Array<float>& by_signal,
+                              const Array<float>& by_z, const Array<float>& constant) {
+  check_maps({&z, &d}, {&scale, &shift, &by_signal, &by_z, &constant});
+  Array<float> out = copy_of(z);
+  table(isa).map_rectify_back(extent(z, 0), extent(z, 1), z.data(), scale.data(), shift.data(), d.data(),
+                              by_signal.data(), by_z.data(), constant.data(), out.mutable_data());
+  return out;
+}
+
+Array<float> widen(const std::string& isa, const Array<std::uint16_t>& half, float scale, float shift,
+                   std::size_t padding) {
+  if (half.ndim() != 2) invalid("widen: expected the bits of rows (rows, width)");
+  Array<float> out({extent(half, 0), extent(half, 1) + padding});
+  std::fill_n(out.mutable_data(), out.size(), 0.0f);
+  table(isa).widen(extent(half, 0), extent(half, 1), half.data(), scale, shift, out.mutable_data(), extent(out, 1));
+  return out;
+}
+
 // A filter of weights (outputs, taps) in 2^-22ths.
 Filter filter_of(const Array<std::int32_t>& first, const Array<std::int32_t>& weight, std::size_t taps) {
   for (const std::int32_t w : view(weight))
@@ -112,6 +181,18 @@ void bind_kernels(py::module_& module) {
              py::arg("classes"), "weight * p * (u - sum(p u)), row by row.");
   module.def("adam", &adam, py::arg("isa"), py::arg("gradient"), py::arg("length"), py::arg("scale"), py::arg("w"),
              py::arg("first"), py::arg("second"), "w and both moments after one step of Adam.");
+  module.def("map_moments", &map_moments, py::arg("isa"), py::arg("x"), py::arg("origin"), py::arg("sum"),
+             py::arg("squares"), "sum and squares, with those of x - origin added, by channel.");
+  module.def("map_rectify", &map_rectify, py::arg("isa"), py::arg("z"), py::arg("scale"), py::arg("shift"),
+             py::arg("residual") = py::none(), "max(z * scale + shift, 0), plus the residual.");
+  module.def("map_rectify_sums", &map_rectify_sums, py::arg("isa"), py::arg("z"), py::arg("scale"), py::arg("shift"),
+             py::arg("mean"), py::arg("d"), py::arg("sum"), py::arg("products"),
+             "sum and products, with those of g and g (z - mean) added; g = d where z * scale + shift > 0.");
+  module.def("map_rectify_back", &map_rectify_back, py::arg("isa"), py::arg("z"), py::arg("scale"), py::arg("shift"),
+             py::arg("d"), py::arg("by_signal"), py::arg("by_z"), py::arg("constant"),
+             "by_signal * g + by_z * z + constant, with the same g.");
+  module.def("widen", &widen, py::arg("isa"), py::arg("half"), py::arg("scale"), py::arg("shift"), py::arg("padding"),
+             "x * scale + shift of float16 rows, given as uint16, with columns of 0 after them.");
   module.def("resample_rows", &resample_rows, py::arg("isa"), py::arg("rows"), py::arg("weight"),
              "One row of levels, float32 (count), from uint8 rows (taps, count).");
   module.def("resample_columns", &resample_columns, py::arg("isa"), py::arg("row"), py::arg("first"),

@@ -37,6 +37,7 @@ PYBIND11_MODULE(_core, module) {
     }
   });
   auto build = module.def_submodule("build", "What was compiled in and what this machine offers.");
+  auto detect = module.def_submodule("detect", "Object detection.");
   auto image = module.def_submodule("image", "From pixels to the image tensor.");
   auto kernels = module.def_submodule("kernels", "Each kernel on each instruction set, for tests.");
   auto runtime = module.def_submodule("runtime", "ONNX Runtime through its C ABI.");
@@ -45,6 +46,10 @@ PYBIND11_MODULE(_core, module) {
   bind_image(image);
   bind_kernels(kernels);
   bind_runtime(runtime);
+  bind_detect(detect);
+  bind_detect_boxes(detect);
+  bind_detect_convolution(detect);
+  bind_detect_trainer(detect);
   bind_solve(solve);
 }
 

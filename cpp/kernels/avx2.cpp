@@ -1,4 +1,4 @@
-// Built with -mavx2 -mfma: reached through its table alone, on processors that have both.
+// Built with -mavx2 -mfma -mf16c: reached through its table alone, on processors that have them.
 #include <immintrin.h>
 
 #include "kernels/exp_constants.h"
@@ -46,6 +46,20 @@ inline V16 larger(V16 a, V16 b) { return {_mm256_max_ps(a.low, b.low), _mm256_ma
 inline V16 fma(V16 a, V16 b, V16 c) {
   return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }
+// v where y is positive, else 0.
+inline V16 where_positive(V16 y, V16 v) {
+  return {_mm256_and_ps(_mm256_cmp_ps(y.low, _mm256_setzero_ps(), _CMP_GT_OQ), v.low),
+          _mm256_and_ps(_mm256_cmp_ps(y.high, _mm256_setzero_ps(), _CMP_GT_OQ), v.high)};
+}
+inline __m256 load_eight_halves(const std::uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline V16 load_half(const std::uint16_t* p) { return {load_eight_halves(p), load_eight_halves(p + 8)}; }
+inline V16 load_half_first(const std::uint16_t* p, std::size_t n) {
+  std::uint16_t first[16] = {};
+  __builtin_memcpy(first, p, n * sizeof *p);
+  return load_half(first);
+}
 inline V16 round(V16 v) {
   constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   return {_mm256_round_ps(v.low, nearest), _mm256_round_ps(v.high, nearest)};
@@ -81,9 +95,11 @@ constexpr std::size_t tile_rows(std::size_t) { return 6; }
 
 #define SILVERPRINT_KERNELS avx2
 #include "kernels/simd_floats.h"
+#include "kernels/simd_maps.h"
 #include "kernels/simd_resample.h"
 
 namespace silverprint {
-const Kernels kAvx2Kernels{avx2::gemm, avx2::softmax, avx2::softmax_jacobian, avx2::adam, avx2::resample_columns,
-                           avx2::resample_rows, avx2::split_pixels};
+const Kernels kAvx2Kernels{avx2::gemm, avx2::softmax, avx2::softmax_jacobian, avx2::adam, avx2::map_moments,
+                           avx2::map_rectify, avx2::map_rectify_sums, avx2::map_rectify_back, avx2::widen,
+                           avx2::resample_columns, avx2::resample_rows, avx2::split_pixels};
 }

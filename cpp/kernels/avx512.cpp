@@ -30,6 +30,16 @@ inline V16 divide(V16 a, V16 b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline V16 root(V16 v) { return {_mm512_sqrt_ps(v.v)}; }
 inline V16 larger(V16 a, V16 b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline V16 fma(V16 a, V16 b, V16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// v where y is positive, else 0.
+inline V16 where_positive(V16 y, V16 v) {
+  return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(y.v, _mm512_setzero_ps(), _CMP_GT_OQ), v.v)};
+}
+inline V16 load_half(const std::uint16_t* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline V16 load_half_first(const std::uint16_t* p, std::size_t n) {
+  return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lane_mask(n), p))};
+}
 inline V16 round(V16 v) {
   return {_mm512_roundscale_ps(v.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
@@ -66,9 +76,12 @@ constexpr std::size_t tile_rows(std::size_t vectors) {
 
 #define SILVERPRINT_KERNELS avx512
 #include "kernels/simd_floats.h"
+#include "kernels/simd_maps.h"
 #include "kernels/simd_resample.h"
 
 namespace silverprint {
 const Kernels kAvx512Kernels{avx512::gemm, avx512::softmax, avx512::softmax_jacobian, avx512::adam,
-                             avx512::resample_columns, avx512::resample_rows, avx512::split_pixels};
+                             avx512::map_moments, avx512::map_rectify, avx512::map_rectify_sums,
+                             avx512::map_rectify_back, avx512::widen, avx512::resample_columns, avx512::resample_rows,
+                             avx512::split_pixels};
 }

@@ -35,6 +35,31 @@ struct Kernels {
   void (*adam)(std::size_t n, const float* gradient, float length, float scale, float* w, float* first,
                float* second);
 
+  // Feature maps lie in memory position by position, `channels` values each, a multiple of kLanes.
+  // Sums run over the positions, one chain for each channel.
+
+  //   sum += x - origin,  squares += (x - origin)^2.
+  void (*map_moments)(std::size_t positions, std::size_t channels, const float* x, const float* origin, float* sum,
+                      float* squares);
+
+  // out = max(z * scale + shift, 0), added to `residual` where that is not null. `out` may be `residual`.
+  void (*map_rectify)(std::size_t positions, std::size_t channels, const float* z, const float* scale,
+                      const float* shift, const float* residual, float* out);
+
+  // With g = d where z * scale + shift > 0, else 0: what map_rectify lets through of a signal d,
+  //   sum += g,  products += g (z - mean).
+  void (*map_rectify_sums)(std::size_t positions, std::size_t channels, const float* z, const float* scale,
+                           const float* shift, const float* mean, const float* d, float* sum, float* products);
+
+  // With the same g: out = by_signal * g + (by_z * z + constant).
+  void (*map_rectify_back)(std::size_t positions, std::size_t channels, const float* z, const float* scale,
+                           const float* shift, const float* d, const float* by_signal, const float* by_z,
+                           const float* constant, float* out);
+
+  // Half precision (IEEE binary16) to x * scale + shift, `rows` rows of `width` values, `out_row` apart in `out`.
+  void (*widen)(std::size_t rows, std::size_t width, const std::uint16_t* half, float scale, float shift, float* out,
+                std::size_t out_row);
+
   // Along x: one row of RGB pixels to `width` levels in each of three planes, pixel x being
   // (sum_t weight_xt * row[first[x] + t] + 2^21) >> 22, clamped to 0..255, with weight_xt at
   // column_weight(x, t, taps). `taps` is even; `row` is readable for 8 bytes past the last pixel used.

@@ -77,6 +77,67 @@ void adam(std::size_t n, const float* gradient, float length, float scale, float
   }
 }
 
+void map_moments(std::size_t positions, std::size_t channels, const float* x, const float* origin, float* sum,
+                 float* squares) {
+  for (std::size_t i = 0; i < positions; ++i)
+    for (std::size_t j = 0; j < channels; ++j) {
+      const float d = x[i * channels + j] - origin[j];
+      sum[j] += d;
+      squares[j] = std::fma(d, d, squares[j]);
+    }
+}
+
+void map_rectify(std::size_t positions, std::size_t channels, const float* z, const float* scale, const float* shift,
+                 const float* residual, float* out) {
+  for (std::size_t i = 0; i < positions * channels; ++i) {
+    const float y = std::fma(z[i], scale[i % channels], shift[i % channels]);
+    const float rectified = y > 0 ? y : 0.0f;
+    out[i] = residual == nullptr ? rectified : residual[i] + rectified;
+  }
+}
+
+float let_through(float z, float scale, float shift, float d) { return std::fma(z, scale, shift) > 0 ? d : 0.0f; }
+
+void map_rectify_sums(std::size_t positions, std::size_t channels, const float* z, const float* scale,
+                      const float* shift, const float* mean, const float* d, float* sum, float* products) {
+  for (std::size_t i = 0; i < positions; ++i)
+    for (std::size_t j = 0; j < channels; ++j) {
+      const float z_ij = z[i * channels + j], g = let_through(z_ij, scale[j], shift[j], d[i * channels + j]);
+      sum[j] += g;
+      products[j] = std::fma(g, z_ij - mean[j], products[j]);
+    }
+}
+
+void map_rectify_back(std::size_t positions, std::size_t channels, const float* z, const float* scale,
+                      const float* shift, const float* d, const float* by_signal, const float* by_z,
+                      const float* constant, float* out) {
+  for (std::size_t i = 0; i < positions * channels; ++i) {
+    const std::size_t j = i % channels;
+    const float g = let_through(z[i], scale[j], shift[j], d[i]);
+    out[i] = std::fma(by_signal[j], g, std::fma(by_z[j], z[i], constant[j]));
+  }
+}
+
+// Exponent and mantissa move to their places in a float whose exponent then counts from another
+// zero, which 2^112 corrects; subnormal numbers come out right, too.
+float widened(std::uint16_t half) {
+  std::uint32_t bits = static_cast<std::uint32_t>(half & 0x7fff) << 13;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  value *= 0x1p112f;
+  std::memcpy(&bits, &value, sizeof bits);
+  if ((half & 0x7c00) == 0x7c00) bits |= 0x7f800000u;
+  bits |= static_cast<std::uint32_t>(half & 0x8000) << 16;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+void widen(std::size_t rows, std::size_t width, const std::uint16_t* half, float scale, float shift, float* out,
+           std::size_t out_row) {
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < width; ++j) out[i * out_row + j] = std::fma(widened(half[i * width + j]), scale, shift);
+}
+
 std::int32_t weight_of(SplitWeights weight, std::size_t i) { return 256 * weight.high[i] + weight.low[i]; }
 
 std::int32_t level_of(std::int32_t sum) {
@@ -116,6 +177,8 @@ void split_pixels(const std::uint8_t* pixels, std::size_t count, float* red, flo
 
 }  // namespace
 
-const Kernels kPlainKernels{gemm, softmax, softmax_jacobian, adam, resample_columns, resample_rows, split_pixels};
+const Kernels kPlainKernels{gemm,          softmax,         softmax_jacobian, adam,
+                            map_moments,   map_rectify,     map_rectify_sums, map_rectify_back,
+                            widen,         resample_columns, resample_rows,   split_pixels};
 
 }  // namespace silverprint

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         ModelParameters,
         MultilayerPerceptron,
     )
+    from silverprint.data.annotations.bounding_box import BoundingBox
+    from silverprint.data.annotations.source import AnnotatedSource
     from silverprint.data.rule import PictureRule
     from silverprint.data.source import DataSource
     from silverprint.data.splits import Split
@@ -48,6 +50,8 @@ __version__: str = _core.build.version
 
 # Loaded on first touch: `import silverprint` costs numpy and the extension.
 _HOMES = {
+    "AnnotatedSource": "data.annotations.source",
+    "BoundingBox": "data.annotations.bounding_box",
     "Checkpoint": "training.checkpoint",
     "ClassifierMetrics": "model.metrics",
     "CustomFeatureExtractor": "features.extractor",
@@ -72,7 +76,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnnotatedSource",
     "BackboneError",
+    "BoundingBox",
     "Checkpoint",
     "ClassifierMetrics",
     "CorruptSessionError",

@@ -25,6 +25,8 @@ _ALLOWED = {
 class BoundingBox:
     """What x, y, width and height of a box mean; the defaults are Create ML's.
 
+    Immutable: threads may share it.
+
     Args:
         units: ``"pixel"``, or ``"normalized"``: fractions of the picture's width and height.
         origin: the corner of the picture that x and y are measured from, x to the right and y away

@@ -120,6 +120,7 @@ void fill_table() {
   put(&Api::run, &run);
   put(&Api::create_session_options, &make<SessionOptions>);
   put(&Api::set_graph_optimization_level, +[](SessionOptions*, int) -> Status* { return nullptr; });
+  put(&Api::add_session_config_entry, +[](SessionOptions*, const char*, const char*) -> Status* { return nullptr; });
   put(&Api::set_intra_op_threads, +[](SessionOptions*, int) -> Status* { return nullptr; });
   put(&Api::set_inter_op_threads, +[](SessionOptions*, int) -> Status* { return nullptr; });
   put(&Api::session_input_count, &one);

@@ -24,14 +24,14 @@ from silverprint.model.metadata import RECORD_KEY
 from support.coreml_networks import HEIGHT, LABELS, WIDTH, convolutional
 from support.graphs import PLAIN, backbone, saved
 
+pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
+
 FORMATS = Path(__file__).resolve().parent / "formats"
 
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model of silverprint as Pets.onnx and Pets.mlpackage."""
-    if available() is not None:
-        pytest.skip(str(available()))
     folder = tmp_path_factory.mktemp("pets")
     model = sp.ImageClassifier.load(FORMATS / "classifier-1.onnx")
     model.write(folder / "Pets.onnx")
@@ -98,8 +98,6 @@ def test_verify_finds_a_model_of_other_labels(pets: Path, tmp_path: Path) -> Non
 
 
 def test_verify_takes_any_onnx_model_and_its_normalisation(tmp_path: Path) -> None:
-    if available() is not None:
-        pytest.skip(str(available()))
     graph = convolutional()
     path = tmp_path / "Any.onnx"
     plain = {"mean": (0, 0, 0), "std": (1, 1, 1)}

@@ -5,6 +5,7 @@
 #include <pybind11/typing.h>
 
 #include <chrono>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <thread>
@@ -52,6 +53,12 @@ std::span<const T> view(const Array<T>& array) {
 template <class T>
 std::span<T> mutable_view(Array<T>& array) {
   return {array.mutable_data(), static_cast<std::size_t>(array.size())};
+}
+
+inline std::size_t extent(const py::array& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
+
+inline void check_threads(int threads) {
+  if (threads < 0 || threads > 1024) invalid("threads must be 0, for all, to 1024");
 }
 
 // One function per room; each fills the submodule of that name.

@@ -1,20 +1,16 @@
 #include <algorithm>
 
-#include "bindings/bindings.h"
-#include "detect/network.h"
+#include "bindings/detect.h"
 
 namespace silverprint::bindings {
 namespace {
-
-using Input = std::tuple<std::size_t, std::size_t, std::size_t, std::size_t>;
 
 std::unique_ptr<Network> make_network(const std::vector<Input>& inputs, std::size_t classes, const Array<float>& mean,
                                       const Array<float>& deviation, std::size_t channels, std::size_t context,
                                       std::size_t tower, bool coarser, std::size_t batch, std::uint64_t seed,
                                       int threads) {
-  NetworkOptions options{{}, classes, channels, context, tower, coarser, batch};
-  for (const auto& [stride, planes, height, width] : inputs) options.inputs.push_back({stride, planes, height, width});
-  if (threads < 0 || threads > 1024) invalid("threads must be 0, for all, to 1024");
+  const auto options = network_options(inputs, classes, channels, context, tower, coarser, batch);
+  check_threads(threads);
   const auto means = view(mean), deviations = view(deviation);
   const Unlocked unlocked;
   auto network = std::make_unique<Network>(options, means, deviations, threads);

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "bindings/bindings.h"
+#include "bindings/detect.h"
 #include "detect/average_precision.h"
 #include "detect/loss.h"
 #include "detect/optimiser.h"
@@ -11,8 +12,6 @@ namespace silverprint::bindings {
 namespace {
 
 using State = py::typing::Dict<py::str, py::object>;
-
-std::size_t extent(const py::array& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
 
 // Boxes (n, 4), their edges in order.
 template <class T>
@@ -36,24 +35,9 @@ std::span<const std::int32_t> labels_of(const Array<std::int32_t>& array, std::s
   return view(array);
 }
 
-// Where each picture's boxes begin, and the end.
-std::vector<std::size_t> first_of(const Array<std::int64_t>& counts, std::size_t boxes) {
-  std::vector<std::size_t> first{0};
-  for (const std::int64_t count : view(counts)) {
-    if (count < 0 || static_cast<std::size_t>(count) > boxes - first.back()) invalid("counts: not those of the boxes");
-    first.push_back(first.back() + static_cast<std::size_t>(count));
-  }
-  if (first.back() != boxes) invalid("counts: not those of the boxes");
-  return first;
-}
-
 template <class T>
 Array<T> array_of(const std::vector<py::ssize_t>& shape, std::span<const T> values) {
   return Array<T>(shape, values.data());
-}
-
-void check_threads(int threads) {
-  if (threads < 0 || threads > 1024) invalid("threads must be 0, for all, to 1024");
 }
 
 Box single_box(const Array<float>& array) {

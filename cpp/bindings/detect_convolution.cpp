@@ -7,8 +7,6 @@
 namespace silverprint::bindings {
 namespace {
 
-std::size_t extent(const Array<float>& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
-
 void check(bool holds) {
   if (!holds) invalid("expected maps (pictures, height, width, channels) and kernels to match");
 }

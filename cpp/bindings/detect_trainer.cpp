@@ -1,13 +1,12 @@
 #include <cmath>
 #include <optional>
 
-#include "bindings/bindings.h"
+#include "bindings/detect.h"
 #include "detect/trainer.h"
 
 namespace silverprint::bindings {
 namespace {
 
-using Input = std::tuple<std::size_t, std::size_t, std::size_t, std::size_t>;
 using State = py::typing::Dict<py::str, py::object>;
 
 // A trainer and the arrays that it reads.
@@ -19,8 +18,6 @@ struct Trainer {
   std::vector<std::size_t> first;
   std::unique_ptr<DetectionTrainer> trainer;
 };
-
-std::size_t extent(const py::array& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
 
 void check(const Trainer& t, const Array<std::int64_t>& counts, std::size_t classes) {
   if (!t.rows.dtype().equal(py::dtype("e")) || t.rows.ndim() != 3 || !(t.rows.flags() & py::array::c_style))
@@ -51,19 +48,13 @@ std::unique_ptr<Trainer> make_trainer(const std::vector<Input>& inputs, std::siz
                                       const Array<std::int32_t>& labels, double rate, std::int64_t steps,
                                       std::size_t channels, std::size_t context, std::size_t tower, bool coarser,
                                       std::size_t batch, std::uint64_t seed, int threads) {
-  NetworkOptions options{{}, classes, channels, context, tower, coarser, batch};
-  for (const auto& [stride, planes, height, width] : inputs) options.inputs.push_back({stride, planes, height, width});
-  if (threads < 0 || threads > 1024) invalid("threads must be 0, for all, to 1024");
+  const auto options = network_options(inputs, classes, channels, context, tower, coarser, batch);
+  check_threads(threads);
   if (!(rate > 0) || !std::isfinite(rate)) invalid("rate must be positive and finite");
   if (steps < 1) invalid("steps must be positive");
-  auto made = std::make_unique<Trainer>(Trainer{rows, geometry, boxes, chosen, labels, {0}, nullptr});
-  check(*made, counts, classes);
   const auto all = static_cast<std::size_t>(labels.size());
-  for (const std::int64_t count : view(counts)) {
-    if (count < 0 || static_cast<std::size_t>(count) > all - made->first.back()) invalid("counts: not those of boxes");
-    made->first.push_back(made->first.back() + static_cast<std::size_t>(count));
-  }
-  if (made->first.back() != all) invalid("counts: not those of boxes");
+  auto made = std::make_unique<Trainer>(Trainer{rows, geometry, boxes, chosen, labels, first_of(counts, all), nullptr});
+  check(*made, counts, classes);
   const DetectionProblem problem{static_cast<const std::uint16_t*>(rows.data()),
                                  extent(rows, 0),
                                  extent(rows, 1),
@@ -149,8 +140,8 @@ void bind_detect_trainer(py::module_& module) {
           "average",
           [](const Trainer& t) {
             const auto both = t.trainer->average();
-            const std::size_t middle = t.trainer->state().parameters.size();
-            return std::pair(flat(both.first(middle)), flat(both.subspan(middle)));
+            const std::size_t statistics = t.trainer->statistics_size(), middle = both.size() - statistics;
+            return std::pair(flat(both.first(middle)), flat(both.last(statistics)));
           },
           "Averaged parameters and statistics, as a Network takes them.")
       .def("state", &get_state, "All that the next step depends on, as a dict of arrays and numbers.")

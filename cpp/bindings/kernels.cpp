@@ -18,8 +18,6 @@ const Kernels& table(const std::string& wanted) {
   invalid("isa='" + wanted + "': not available on this machine");
 }
 
-std::size_t extent(const py::array& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
-
 Array<float> gemm(const std::string& isa, const py::array_t<float>& a, const Array<float>& b,
                   const Array<float>& c) {
   if (a.ndim() != 2 || b.ndim() != 2 || c.ndim() != 2 || a.shape(1) != b.shape(0) || a.shape(0) != c.shape(0) ||

@@ -31,7 +31,7 @@ Checked check_problem(const Array<float>& features, const Array<std::int64_t>& r
   if (classes < 2) invalid("expected at least 2 classes");
   check_l2(l2);
   if (!(tolerance > 0) || !std::isfinite(tolerance)) invalid("tolerance must be positive and finite");
-  if (threads < 0 || threads > 1024) invalid("threads must be 0, for all, to 1024");
+  check_threads(threads);
   if (weights && weights->size() != rows.size()) invalid("expected one weight per row");
   if (weights)
     for (const float weight : view(*weights))

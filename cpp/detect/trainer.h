@@ -50,6 +50,7 @@ class DetectionTrainer {
   const DetectionLoss::Value& loss() const noexcept { return loss_value_; }
   // The averaged parameters, and after them the averaged statistics: what predicts.
   std::span<const float> average() const noexcept { return average_.values(); }
+  std::size_t statistics_size() const noexcept { return flat_.size() - gradient_.size(); }
   const Network& network() const noexcept { return network_; }
 
   State state() const;

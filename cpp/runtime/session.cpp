@@ -78,7 +78,7 @@ Session::Session(RuntimeLibrary& library, std::span<const char> model, const std
   library.check(api.set_inter_op_threads(options.value, 1));
   library.check(api.set_graph_optimization_level(options.value, ort::kOptimizeAll));
   // It makes padding of MaxPool from a Pad of zeros, which that takes as the least number, not as zero
-  // (ONNX Runtime 1.17 to 1.31 at least).
+  // (seen in ONNX Runtime 1.31, not in 1.19).
   library.check(api.add_session_config_entry(options.value, "optimization.disable_specified_optimizers", "Pad_Fusion"));
   append_provider(library, options.value, provider);
   ort::Session* session = nullptr;

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from silverprint.cli.output import Output, check_place, metrics_record, show_metrics
+from silverprint.cli.output import Output, check_folder, metrics_record, show_metrics
 from silverprint.cli.pictures import labelled_data
 
 
@@ -36,7 +36,7 @@ def evaluate(
     from silverprint.cli.main import GATE_FAILED, OK
 
     out = Output(json)
-    check_place(errors)
+    check_folder(errors)
     classifier = sp.load(model)
     gates = [_gate(text, classifier.labels) for text in min_recall or []]
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from silverprint.cli.output import Output, check_place
+from silverprint.cli.output import Output, check_folder
 from silverprint.cli.pictures import chosen_extractor, find_pictures
 
 
@@ -43,7 +43,7 @@ def extract(
 
     if output.suffix != ".npy":
         raise sp.InvalidParameterError("output", str(output), "a name ending in .npy")
-    check_place(output)
+    check_folder(output)
     chosen = chosen_extractor(extractor, output_name).with_crop_and_scale(crop_and_scale)
     paths = find_pictures(pictures)
     blocks = list(chosen.stream(paths, threads=threads))

@@ -48,7 +48,7 @@ class Output:
             print(json.dumps(record, indent=2, allow_nan=False), flush=True)
 
 
-def check_place(path: Path | None) -> None:
+def check_folder(path: Path | None) -> None:
     """Refuse, before the work, a file whose folder is missing.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import IO, Annotated, Any
 
 import typer
 
-from silverprint.cli.output import Output, check_place, printable
+from silverprint.cli.output import Output, check_folder, printable
 from silverprint.cli.pictures import find_pictures
 
 
@@ -30,7 +30,7 @@ def predict(
     import silverprint as sp
     from silverprint.cli.main import BAD_DATA, OK
 
-    check_place(output)
+    check_folder(output)
     classifier = sp.load(model)
     paths = find_pictures(pictures)
     rows = _answers(classifier, paths, threads)
